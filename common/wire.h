@@ -1,0 +1,343 @@
+/* wire - the records that connectors and brokers exchange. Encode and decode, no I/O, no state.
+ * docs/wire.md describes the protocol; this header its records, in the order of a connection's life.
+ *
+ * A frame is one ZeroMQ message: a header of four bytes ('B', 'K', version, 0) and any number of
+ * records. A record is a u32 length (of what follows it), a u8 type and the fields in the order of
+ * the struct. Integers are little-endian; a string is u8 length + bytes (names), bytes are u32
+ * length + bytes, a list is u16 count + elements.
+ *
+ * A frame of another version is refused as a whole; REFUSE has the same layout in every version.
+ * Decoded structs borrow from the frame. Each wire_put_* appends one record to a frame begun with
+ * wire_begin; look at buf_ok once before sending. */
+#ifndef BECKON_COMMON_WIRE_H
+#define BECKON_COMMON_WIRE_H
+
+#include "common/buf.h"
+#include "common/bytes.h"
+#include "common/err.h"
+#include "common/mid.h"
+
+#define WIRE_VERSION      1
+#define WIRE_HEADER_SIZE  4
+#define WIRE_INSTANCE_SIZE 16 /* random, one per process start */
+
+enum wire_type {
+    /* both ways */
+    WIRE_PING = 1,   /* empty; sent when nothing else was for a heartbeat interval */
+    WIRE_REFUSE = 2, /* the peer's last frame can't be accepted; the sender forgets the link */
+    /* connector to broker */
+    WIRE_HELLO = 10,
+    WIRE_ANNOUNCE = 11,     /* a session that was open before this link */
+    WIRE_ANNOUNCE_END = 12, /* empty; everything open was announced */
+    WIRE_OPEN = 13,
+    WIRE_SUBSCRIBE = 14,
+    WIRE_UNSUBSCRIBE = 15,
+    WIRE_PUBLISH = 16,
+    WIRE_SIGNAL = 17, /* QoS 0: ephemeral */
+    WIRE_ACK = 18,
+    WIRE_SKIP = 19, /* a delivery that was too large for the client */
+    WIRE_STATE = 20,
+    WIRE_CLOSE = 21,
+    WIRE_WILL = 22, /* a Will whose delay runs, of a connection that is closed */
+    /* broker to connector */
+    WIRE_WELCOME = 40,
+    WIRE_OPENED = 41,
+    WIRE_SUBACK = 42,    /* answers SUBSCRIBE and UNSUBSCRIBE */
+    WIRE_PUBLISHED = 43, /* answers PUBLISH */
+    WIRE_DELIVER = 44,
+    WIRE_LIVE = 45, /* an ephemeral signal for a client */
+    WIRE_KICK = 46,
+    WIRE_WILL_DONE = 47 /* the Will of that connection was published or is not wanted any more */
+};
+
+struct wire_refuse {
+    uint8_t version;     /* of the sender of this record */
+    uint8_t reason;      /* enum wire_refusal */
+    struct bytes text;   /* string: for the log */
+};
+enum wire_refusal {
+    WIRE_REFUSED_VERSION = 1,
+    WIRE_REFUSED_NO_HELLO = 2, /* a record before HELLO */
+    WIRE_REFUSED_MALFORMED = 3,
+    WIRE_REFUSED_NOT_READY = 4 /* no database yet: try again */
+};
+
+struct wire_hello {
+    uint8_t instance[WIRE_INSTANCE_SIZE];
+    struct bytes name; /* string: "connector/0", for logs */
+};
+
+struct wire_welcome {
+    uint8_t instance[WIRE_INSTANCE_SIZE]; /* another one than before: the broker restarted */
+    uint64_t generation;                  /* of ownership */
+    uint32_t credit;                      /* SUBSCRIBE, UNSUBSCRIBE and PUBLISH not yet answered, at most */
+    uint32_t heartbeat_ms;                /* interval of PING; three silent ones end the link */
+    struct bytes name;                    /* string: "broker/0" */
+};
+
+enum wire_device_state { WIRE_FOREGROUND = 1, WIRE_BACKGROUND = 2 };
+
+/* MQTT Will, already checked against the topics the client may publish to. */
+struct wire_will {
+    bool present; /* when false, nothing else is encoded */
+    uint8_t kind; /* enum wire_target */
+    uint8_t qos;  /* 0 or 1 */
+    bool has_expiry;
+    uint32_t delay_s;
+    uint32_t expiry_s;
+    struct bytes to, key;   /* strings */
+    struct bytes properties; /* bytes: as in wire_publish */
+    struct bytes payload;    /* bytes */
+};
+enum wire_target { WIRE_TO_USER = 'u', WIRE_TO_GROUP = 'g' };
+
+struct wire_open {
+    uint64_t conn; /* the connector's handle: slot and generation, never reused in its life */
+    struct bytes user, device; /* strings */
+    uint8_t level;             /* MQTT protocol level: 4 or 5 */
+    bool clean_start;
+    bool service;        /* the token says svc */
+    uint8_t state;       /* enum wire_device_state */
+    uint32_t lease_s;    /* background: granted by the client's system, 0 = not said */
+    uint32_t session_expiry_s; /* 0 = ends with the connection, UINT32_MAX = the maximum */
+    uint16_t receive_max;      /* client's Receive Maximum */
+    uint64_t token_issued_s;
+    struct wire_will will;
+};
+
+struct wire_subscription {
+    struct bytes filter; /* string */
+    uint8_t qos;         /* granted: 0 or 1 */
+    uint8_t options;     /* MQTT 5 subscription options byte without QoS; 0 for 3.1.1 */
+    uint32_t id;         /* Subscription Identifier, 0 = none */
+};
+
+/* A list as it lies in the frame; read with the wire_*_next functions. */
+struct wire_list {
+    uint16_t count;
+    struct bytes encoded;
+};
+
+struct wire_announce {
+    struct wire_open open; /* as when it was opened; state, lease_s (what is left of it) and
+                              receive_max as of now */
+    uint64_t epoch;
+    bool doubtful;
+    uint64_t acked_seq; /* contiguous; meaningful with an inbox subscription */
+    struct wire_list subscriptions; /* struct wire_subscription */
+    struct wire_list sent;          /* u64 seq: PUBLISHed here and not acknowledged, ascending */
+};
+
+struct wire_opened {
+    uint64_t conn;
+    uint8_t reason; /* 0, or the MQTT 5 reason code to refuse with */
+    bool session_present;
+    uint64_t epoch;
+    uint32_t session_expiry_s;      /* granted */
+    uint64_t acked_seq;             /* deliveries start after it */
+    struct wire_list subscriptions; /* resumed, struct wire_subscription */
+};
+
+struct wire_subscribe { /* SUBSCRIBE, and UNSUBSCRIBE (only the filters count) */
+    uint64_t token;     /* the connector's name for this request, echoed in the answer */
+    uint64_t conn;
+    struct wire_list subscriptions; /* only filters that exist; the connector refuses the others */
+};
+
+struct wire_suback {
+    uint64_t token;
+    uint64_t conn;
+    struct bytes codes; /* string: one MQTT 5 reason code a filter */
+};
+
+struct wire_publish {
+    uint64_t token; /* as in wire_subscribe; ascending in the order of sending */
+    uint64_t conn;  /* 0 when there is none any more (a Will) */
+    struct mid mid;
+    bool resend;    /* may have been accepted over an earlier link */
+    bool has_expiry;
+    uint8_t kind; /* enum wire_target */
+    uint32_t expiry_s;
+    struct bytes from, from_device, to, key; /* strings; key may be empty */
+    struct bytes properties; /* bytes: MQTT 5 properties to carry along, MQTT 5 encoding */
+    struct bytes payload;    /* bytes */
+};
+
+struct wire_signal {
+    uint8_t kind;
+    struct bytes from, from_device, to; /* strings */
+    struct bytes properties, payload;   /* bytes */
+};
+
+struct wire_published {
+    uint64_t token;
+    uint8_t reason; /* MQTT 5 PUBACK reason code; 0 = committed */
+};
+
+struct wire_ack {
+    uint64_t conn;
+    uint64_t epoch;
+    uint64_t acked_seq;    /* everything sent up to here is acknowledged */
+    struct wire_list more; /* u64 seq: acknowledged beyond a gap, ascending */
+};
+
+struct wire_skip {
+    uint64_t conn;
+    uint64_t epoch;
+    uint64_t seq;
+    uint32_t size, limit; /* of the packet, of the client */
+};
+
+struct wire_state {
+    uint64_t conn;
+    uint64_t epoch;
+    uint8_t state;
+    uint32_t lease_s;
+};
+
+struct wire_close {
+    uint64_t conn;
+    uint64_t epoch; /* 0 when it was never opened */
+    uint8_t reason; /* MQTT 5 reason code, for the log */
+    bool send_will;
+    uint32_t session_expiry_s; /* in force now (DISCONNECT may change it) */
+    struct mid will_mid;       /* minted by the connector, so that its Will is stored once */
+};
+
+struct wire_pending_will {
+    uint64_t conn; /* the closed one; echoed in WILL_DONE */
+    struct mid mid;
+    uint64_t epoch;
+    struct bytes user, device; /* strings */
+    uint32_t session_expiry_s; /* what is left of the session */
+    struct wire_will will;     /* delay_s: what is left of it */
+};
+
+/* What the recipient gets of a message. Encoded once, copied to every receiver. */
+enum wire_body_kind {
+    WIRE_BODY_USER = 1,      /* inbox/u/FROM/MID */
+    WIRE_BODY_GROUP = 2,     /* inbox/g/GROUP/FROM/MID */
+    WIRE_BODY_SENT_USER = 3, /* inbox/sent/u/TO/MID */
+    WIRE_BODY_SENT_GROUP = 4 /* inbox/sent/g/GROUP/MID */
+};
+struct wire_body {
+    uint8_t kind; /* enum wire_body_kind */
+    struct mid mid;
+    uint64_t sent_at_ms;
+    uint64_t expires_at_ms; /* 0 = the sender set no expiry: send no Message Expiry Interval */
+    struct bytes from;      /* string: FROM (kinds 1, 2), empty else */
+    struct bytes to;        /* string: GROUP (2, 4), TO (3), empty else */
+    struct bytes properties, payload; /* bytes */
+};
+
+struct wire_deliver {
+    uint64_t conn;
+    uint64_t seq;
+    bool dup;          /* PUBLISHed before in this session */
+    bool notification; /* on inbox/notify/...: payload is the notification document */
+    struct bytes encoded_body; /* wire_get_body reads it */
+    struct wire_body body;     /* decoded by wire_next */
+};
+
+struct wire_live {
+    uint64_t conn;
+    uint8_t kind;            /* WIRE_BODY_USER or WIRE_BODY_GROUP */
+    struct bytes from, to;   /* strings; to: GROUP or empty */
+    struct bytes properties, payload;
+};
+
+struct wire_kick {
+    uint64_t conn;
+    uint8_t reason; /* MQTT 5 DISCONNECT reason code */
+};
+
+struct wire_will_done {
+    uint64_t conn;
+};
+
+struct wire_record {
+    enum wire_type type;
+    union {
+        struct wire_refuse refuse;
+        struct wire_hello hello;
+        struct wire_welcome welcome;
+        struct wire_announce announce;
+        struct wire_open open;
+        struct wire_opened opened;
+        struct wire_subscribe subscribe;
+        struct wire_suback suback;
+        struct wire_publish publish;
+        struct wire_signal signal;
+        struct wire_published published;
+        struct wire_ack ack;
+        struct wire_skip skip;
+        struct wire_state state;
+        struct wire_close close;
+        struct wire_pending_will pending_will;
+        struct wire_deliver deliver;
+        struct wire_live live;
+        struct wire_kick kick;
+        struct wire_will_done will_done;
+    };
+};
+
+/* Starts a frame: puts the header. */
+void wire_begin(struct buf *frame);
+
+void wire_put_empty(struct buf *frame, enum wire_type type); /* PING, ANNOUNCE_END */
+void wire_put_refuse(struct buf *frame, const struct wire_refuse *record);
+void wire_put_hello(struct buf *frame, const struct wire_hello *record);
+void wire_put_welcome(struct buf *frame, const struct wire_welcome *record);
+/* Lists are given as arrays; the wire_list members of the struct are ignored. */
+void wire_put_announce(struct buf *frame, const struct wire_announce *record,
+                       const struct wire_subscription *subscriptions, uint16_t subscription_count,
+                       const uint64_t *sent, uint16_t sent_count);
+void wire_put_open(struct buf *frame, const struct wire_open *record);
+void wire_put_opened(struct buf *frame, const struct wire_opened *record,
+                     const struct wire_subscription *subscriptions, uint16_t subscription_count);
+/* type: WIRE_SUBSCRIBE or WIRE_UNSUBSCRIBE. */
+void wire_put_subscribe(struct buf *frame, enum wire_type type,
+                        const struct wire_subscribe *record,
+                        const struct wire_subscription *subscriptions, uint16_t subscription_count);
+void wire_put_suback(struct buf *frame, const struct wire_suback *record);
+void wire_put_publish(struct buf *frame, const struct wire_publish *record);
+void wire_put_signal(struct buf *frame, const struct wire_signal *record);
+void wire_put_published(struct buf *frame, const struct wire_published *record);
+void wire_put_ack(struct buf *frame, const struct wire_ack *record, const uint64_t *more,
+                  uint16_t more_count);
+void wire_put_skip(struct buf *frame, const struct wire_skip *record);
+void wire_put_state(struct buf *frame, const struct wire_state *record);
+void wire_put_close(struct buf *frame, const struct wire_close *record);
+void wire_put_will(struct buf *frame, const struct wire_pending_will *record);
+/* Uses encoded_body as it is; body is ignored. */
+void wire_put_deliver(struct buf *frame, const struct wire_deliver *record);
+void wire_put_live(struct buf *frame, const struct wire_live *record);
+void wire_put_kick(struct buf *frame, const struct wire_kick *record);
+void wire_put_will_done(struct buf *frame, const struct wire_will_done *record);
+
+/* A body alone, as DELIVER embeds it: brokers keep messages in this form. */
+void wire_put_body(struct buf *out, const struct wire_body *body);
+size_t wire_body_size(const struct wire_body *body);
+MUST_CHECK int wire_get_body(struct bytes encoded, struct wire_body *ret_body);
+
+/* A record that was encoded before (with its length and type), as it is. */
+void wire_put_raw(struct buf *frame, struct bytes record);
+/* Sets the resend flag of an encoded WIRE_PUBLISH record in place. */
+void wire_mark_resend(uint8_t *record, size_t len);
+
+struct wire_reader {
+    struct bytes rest;
+};
+/* Checks the frame's header. 0; ERR_VERSION (a Beckon frame of another version, *ret_version says
+ * which); ERR_MALFORMED. */
+MUST_CHECK int wire_open_frame(struct bytes frame, struct wire_reader *ret_reader,
+                               uint8_t *ret_version);
+/* Decodes the next record. 1; 0 at the end of the frame; ERR_MALFORMED (unknown type, bad length,
+ * a field out of its range). Names are checked for length only, not for grammar. */
+MUST_CHECK int wire_next(struct wire_reader *reader, struct wire_record *ret_record);
+
+/* Take the first element off list. 1, or 0 at the end. wire_next has validated the list. */
+MUST_CHECK int wire_subscription_next(struct wire_list *list, struct wire_subscription *ret);
+MUST_CHECK int wire_seq_next(struct wire_list *list, uint64_t *ret_seq);
+
+#endif

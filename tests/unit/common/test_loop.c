@@ -1,0 +1,592 @@
+/* Tests of common/loop.c, on eventfds and real signals. */
+#include "common/loop.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/auto.h"
+
+/* Far longer than anything takes here, far shorter than Check's timeout is with a busy machine. */
+#define LONG_MS 3000
+
+/* The argument of a callback that notes the letter. */
+#define LETTER(c) (&letters[c])
+
+static char letters[128];
+static struct loop *loop;
+static char trace[64]; /* what ran, a letter each */
+static size_t trace_len;
+
+static void note(char letter)
+{
+    ck_assert_uint_lt(trace_len, sizeof(trace) - 1);
+    trace[trace_len++] = letter;
+    trace[trace_len] = '\0';
+}
+
+static void set_up(void)
+{
+    loop = loop_create();
+    ck_assert_ptr_nonnull(loop);
+    trace_len = 0;
+    trace[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+        letters[i] = (char)i;
+}
+
+static void tear_down(void)
+{
+    loop_destroy(loop);
+}
+
+static void turn(uint64_t max_wait_ms)
+{
+    ck_assert_int_eq(loop_turn(loop, max_wait_ms), 0);
+}
+
+static uint64_t clock_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A readable descriptor when count > 0, always writable. */
+static int open_event(unsigned count)
+{
+    int fd = eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+static loop_id add(int fd, uint32_t events, loop_io_fn fn, void *arg)
+{
+    loop_id id = 0;
+
+    ck_assert_int_eq(loop_io_add(loop, fd, events, fn, arg, &id), 0);
+    ck_assert(id != 0);
+    return id;
+}
+
+static void on_note(void *arg)
+{
+    note(*(const char *)arg);
+}
+
+static void on_io_note(void *arg, uint32_t events)
+{
+    ck_assert(events != 0);
+    note(*(const char *)arg);
+}
+
+/* Descriptors */
+
+START_TEST(test_io_is_level_triggered)
+{
+    int fd = open_event(1);
+    loop_id id = add(fd, EPOLLIN, on_io_note, LETTER('i'));
+
+    turn(LONG_MS);
+    turn(LONG_MS); /* nobody read it */
+    ck_assert_str_eq(trace, "ii");
+    loop_io_remove(loop, id);
+    turn(0);
+    ck_assert_str_eq(trace, "ii");
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_io_set_changes_the_mask)
+{
+    int fd = open_event(1);
+    loop_id id = add(fd, 0, on_io_note, LETTER('i'));
+
+    turn(0);
+    ck_assert_str_eq(trace, "");
+    ck_assert_int_eq(loop_io_set(loop, id, EPOLLIN), 0);
+    ck_assert_int_eq(loop_io_set(loop, id, EPOLLIN), 0);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "i");
+    ck_assert_int_eq(loop_io_set(loop, id, 0), 0);
+    turn(0);
+    ck_assert_str_eq(trace, "i");
+    loop_io_remove(loop, id);
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_stale_ids_are_refused)
+{
+    int fd = open_event(1);
+    loop_id id = add(fd, EPOLLIN, on_io_note, LETTER('a'));
+
+    loop_io_remove(loop, id);
+    loop_id again = add(fd, EPOLLIN, on_io_note, LETTER('b')); /* the same slot */
+    ck_assert(again != id);
+    ck_assert_int_eq(loop_io_set(loop, id, 0), ERR_NOT_FOUND);
+    ck_assert_int_eq(loop_io_set(loop, 0, 0), ERR_NOT_FOUND);
+    ck_assert_int_eq(loop_io_set(loop, UINT64_MAX, 0), ERR_NOT_FOUND);
+    loop_io_remove(loop, id);
+    loop_io_remove(loop, 0);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "b");
+    loop_io_remove(loop, again);
+    close(fd);
+}
+END_TEST
+
+struct rival {
+    int fd, quiet_fd;
+    loop_id id;
+    struct rival *other;
+};
+
+/* Removes the other, whose event is in the same batch, and puts a quiet source in its slot. */
+static void on_rival(void *arg, uint32_t events)
+{
+    struct rival *rival = arg;
+
+    ck_assert_uint_eq(events, EPOLLIN);
+    note('r');
+    loop_io_remove(loop, rival->other->id);
+    rival->other->id = add(rival->quiet_fd, EPOLLIN, on_io_note, LETTER('x'));
+}
+
+START_TEST(test_event_of_a_removed_source_is_dropped)
+{
+    struct rival a = {.fd = open_event(1), .quiet_fd = open_event(0)};
+    struct rival b = {.fd = open_event(1), .quiet_fd = a.quiet_fd, .other = &a};
+
+    a.other = &b;
+    a.id = add(a.fd, EPOLLIN, on_rival, &a);
+    b.id = add(b.fd, EPOLLIN, on_rival, &b);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "r");
+    loop_io_remove(loop, a.id);
+    loop_io_remove(loop, b.id);
+    close(a.fd);
+    close(b.fd);
+    close(a.quiet_fd);
+}
+END_TEST
+
+struct counted {
+    int fd;
+    unsigned calls;
+    loop_id id;
+};
+
+static struct counted counted[600]; /* of which a wait takes 512 */
+
+static void on_counted(void *arg, uint32_t events)
+{
+    struct counted *source = arg;
+
+    ck_assert_uint_eq(events, EPOLLIN);
+    if (source == counted && source->calls == 0) { /* the table moves while its callback runs */
+        for (size_t i = 1; i < ARRAY_LEN(counted); i++) {
+            counted[i].fd = open_event(1);
+            counted[i].id = add(counted[i].fd, EPOLLIN, on_counted, &counted[i]);
+        }
+    }
+    source->calls++;
+}
+
+START_TEST(test_table_grows_and_all_are_served)
+{
+    counted[0].fd = open_event(1);
+    counted[0].id = add(counted[0].fd, EPOLLIN, on_counted, counted);
+    for (unsigned i = 0; i < 3; i++)
+        turn(LONG_MS);
+    for (size_t i = 0; i < ARRAY_LEN(counted); i++) {
+        ck_assert_uint_ge(counted[i].calls, 1);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(counted); i++) {
+        loop_io_remove(loop, counted[i].id);
+        close(counted[i].fd);
+    }
+}
+END_TEST
+
+START_TEST(test_what_epoll_refuses)
+{
+    AUTO_CLOSE int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    loop_id id = 17;
+
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(loop_io_add(loop, file, EPOLLIN, on_io_note, LETTER('x'), &id), ERR_SYSTEM);
+    ck_assert_int_eq(loop_io_add(loop, -1, EPOLLIN, on_io_note, LETTER('x'), &id), ERR_SYSTEM);
+    ck_assert_uint_eq(id, 17); /* untouched */
+}
+END_TEST
+
+/* Order of a turn */
+
+static struct loop_task task_in_turn = {.fn = on_note, .arg = LETTER('p')};
+
+static void on_free_note(struct loop_garbage *garbage)
+{
+    ck_assert_ptr_nonnull(garbage);
+    note('f');
+}
+
+static struct loop_garbage garbage_in_turn = {.destroy = on_free_note};
+
+static void on_first_io(void *arg, uint32_t events)
+{
+    ck_assert_uint_eq(events, EPOLLIN);
+    note('i');
+    loop_defer_free(loop, &garbage_in_turn);
+    loop_post(loop, &task_in_turn);
+    loop_io_remove(loop, *(loop_id *)arg);
+}
+
+static void on_timer_note(struct timer *timer)
+{
+    ck_assert(!timer_armed(timer));
+    note('t');
+}
+
+START_TEST(test_order_of_a_turn)
+{
+    int fd = open_event(1);
+    struct timer timer;
+    loop_id id;
+
+    timer_init(&timer, on_timer_note);
+    loop_timer_add(loop, &timer, 0);
+    ck_assert_int_eq(loop_hook_add(loop, on_note, LETTER('h')), 0);
+    ck_assert_int_eq(loop_hook_add(loop, on_note, LETTER('H')), 0);
+    id = add(fd, EPOLLIN, on_first_io, &id);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "itphHf");
+    close(fd);
+}
+END_TEST
+
+static struct loop_garbage inner_garbage = {.destroy = on_free_note};
+
+static void on_free_outer(struct loop_garbage *garbage)
+{
+    ck_assert_ptr_nonnull(garbage);
+    note('F');
+    loop_defer_free(loop, &inner_garbage);
+}
+
+START_TEST(test_garbage_may_defer_garbage)
+{
+    struct loop_garbage outer = {.destroy = on_free_outer};
+
+    loop_defer_free(loop, &outer);
+    ck_assert_str_eq(trace, "");
+    turn(0);
+    ck_assert_str_eq(trace, "Ff");
+}
+END_TEST
+
+START_TEST(test_destroy_frees_what_waits)
+{
+    struct loop_task posted = {.fn = on_note, .arg = LETTER('x')};
+
+    loop_post(loop, &posted);
+    loop_defer_free(loop, &inner_garbage);
+    loop_destroy(loop);
+    ck_assert_str_eq(trace, "f");
+    ck_assert_ptr_null(posted.pprev); /* its owner may unpost it as if nothing happened */
+    loop = NULL;
+}
+END_TEST
+
+/* Posted work */
+
+static void on_repost(void *arg)
+{
+    note('r');
+    loop_post(loop, arg);
+}
+
+START_TEST(test_posted_in_order_once)
+{
+    struct loop_task a = {.fn = on_note, .arg = LETTER('a')},
+                     b = {.fn = on_note, .arg = LETTER('b')};
+    struct loop_task c = {.fn = on_note, .arg = LETTER('c')};
+
+    loop_post(loop, &a);
+    loop_post(loop, &b);
+    loop_post(loop, &c);
+    loop_post(loop, &a); /* already posted */
+    loop_unpost(loop, &b);
+    loop_unpost(loop, &b);
+    turn(LONG_MS); /* does not wait */
+    ck_assert_str_eq(trace, "ac");
+    loop_post(loop, &b);
+    loop_unpost(loop, &b); /* the last and only one */
+    loop_post(loop, &c);
+    turn(LONG_MS);
+    turn(0);
+    ck_assert_str_eq(trace, "acc");
+}
+END_TEST
+
+START_TEST(test_posted_by_posted_runs_next_turn)
+{
+    struct loop_task task = {.fn = on_repost};
+
+    task.arg = &task;
+    loop_post(loop, &task);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "r");
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "rr");
+    loop_unpost(loop, &task);
+    turn(0);
+    ck_assert_str_eq(trace, "rr");
+}
+END_TEST
+
+static void on_unpost_other(void *arg)
+{
+    note('u');
+    loop_unpost(loop, arg);
+}
+
+START_TEST(test_posted_may_unpost_others)
+{
+    struct loop_task last = {.fn = on_note, .arg = LETTER('x')};
+    struct loop_task killer = {.fn = on_unpost_other, .arg = &last};
+    struct loop_task later = {.fn = on_note, .arg = LETTER('l')};
+
+    loop_post(loop, &killer);
+    loop_post(loop, &last);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "u");
+    loop_post(loop, &later); /* the list is whole */
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "ul");
+}
+END_TEST
+
+/* Waiting */
+
+static unsigned turns;
+
+static void on_turn(void *arg)
+{
+    ck_assert_ptr_null(arg);
+    turns++;
+}
+
+static void on_timer_stop(struct timer *timer)
+{
+    ck_assert(!timer_armed(timer));
+    loop_stop(loop);
+}
+
+START_TEST(test_idle_loop_sleeps_until_the_timer)
+{
+    struct timer timer, far;
+
+    turns = 0;
+    timer_init(&timer, on_timer_stop);
+    timer_init(&far, on_timer_note);
+    ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), 0);
+    uint64_t start = loop_now_ms(loop);
+    loop_timer_add(loop, &timer, 150);
+    loop_timer_add(loop, &far, UINT64_MAX);
+    ck_assert_int_eq(loop_run(loop), 0);
+    ck_assert_uint_ge(clock_now_ms(), start + 150);
+    ck_assert_uint_ge(loop_now_ms(loop), start + 150);
+    ck_assert_uint_le(turns, 3); /* one, and one a cascade */
+    ck_assert_str_eq(trace, "");
+    loop_timer_cancel(loop, &far);
+    ck_assert(!timer_armed(&far));
+}
+END_TEST
+
+START_TEST(test_turn_waits_no_longer_than_asked)
+{
+    uint64_t start = clock_now_ms();
+
+    turn(0);
+    turn(20);
+    ck_assert_uint_ge(clock_now_ms() - start, 20);
+    ck_assert_uint_lt(clock_now_ms() - start, LONG_MS);
+}
+END_TEST
+
+static bool on_prepare(void *arg)
+{
+    unsigned *left = arg;
+
+    note('q');
+    if (*left == 0)
+        return false;
+    (*left)--;
+    return true;
+}
+
+START_TEST(test_prepare_decides_about_sleep)
+{
+    unsigned busy = 1, idle = 0;
+
+    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &busy), 0);
+    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
+    uint64_t start = clock_now_ms();
+    turn(LONG_MS);
+    ck_assert_uint_lt(clock_now_ms() - start, LONG_MS);
+    ck_assert_str_eq(trace, "qq"); /* both run */
+    start = clock_now_ms();
+    turn(30);
+    ck_assert_uint_ge(clock_now_ms() - start, 30);
+
+    trace_len = 0;
+    loop_prepare_remove(loop, on_prepare, &busy);
+    turn(0);
+    ck_assert_str_eq(trace, "q");
+}
+END_TEST
+
+START_TEST(test_hooks_have_a_limit)
+{
+    unsigned idle = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), 0);
+        ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
+    }
+    ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), ERR_FULL);
+    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), ERR_FULL);
+    loop_prepare_remove(loop, on_prepare, &idle);
+    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
+}
+END_TEST
+
+static void on_stop(void *arg)
+{
+    loop_stop(arg);
+}
+
+START_TEST(test_stop_finishes_the_turn)
+{
+    struct loop_task stop = {.fn = on_stop, .arg = loop};
+
+    ck_assert_int_eq(loop_hook_add(loop, on_note, LETTER('h')), 0);
+    loop_post(loop, &stop);
+    ck_assert_int_eq(loop_run(loop), 0);
+    ck_assert_str_eq(trace, "h");
+    loop_stop(loop);
+    ck_assert_int_eq(loop_run(loop), 0); /* stopped before it began: no turn */
+    ck_assert_str_eq(trace, "h");
+    loop_post(loop, &stop);
+    ck_assert_int_eq(loop_run(loop), 0); /* runs again */
+    ck_assert_str_eq(trace, "hh");
+}
+END_TEST
+
+START_TEST(test_clocks)
+{
+    uint64_t before = clock_now_ms();
+
+    turn(0);
+    ck_assert_uint_ge(loop_now_ms(loop), before);
+    ck_assert_uint_le(loop_now_ms(loop), clock_now_ms());
+    ck_assert_uint_ge(loop_wall_ms(loop), UINT64_C(1700000000000)); /* 2023 */
+    uint64_t now = loop_now_ms(loop);
+    while (clock_now_ms() < now + 2)
+        ;
+    ck_assert_uint_eq(loop_now_ms(loop), now); /* read once a turn */
+}
+END_TEST
+
+/* Signals */
+
+static void on_signal(void *arg, int signo)
+{
+    note(signo == SIGUSR1 ? '1' : signo == SIGUSR2 ? '2' : '?');
+    note(*(const char *)arg);
+}
+
+START_TEST(test_signals_become_callbacks)
+{
+    ck_assert_int_eq(loop_signal_add(loop, SIGUSR1, on_signal, LETTER('a')), 0);
+    ck_assert_int_eq(loop_signal_add(loop, SIGUSR2, on_signal, LETTER('b')), 0);
+    turn(0);
+    ck_assert_str_eq(trace, "");
+    ck_assert_int_eq(raise(SIGUSR1), 0);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "1a");
+    ck_assert_int_eq(raise(SIGUSR2), 0);
+    turn(LONG_MS);
+    turn(0);
+    ck_assert_str_eq(trace, "1a2b");
+}
+END_TEST
+
+START_TEST(test_signals_that_are_none)
+{
+    ck_assert_int_eq(loop_signal_add(loop, 0, on_signal, LETTER('x')), ERR_INVALID);
+    ck_assert_int_eq(loop_signal_add(loop, -1, on_signal, LETTER('x')), ERR_INVALID);
+    ck_assert_int_eq(loop_signal_add(loop, 65, on_signal, LETTER('x')), ERR_INVALID);
+}
+END_TEST
+
+static TCase *make_case(Suite *suite, const char *name)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_set_timeout(tcase, 20);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("loop");
+    TCase *io = make_case(suite, "io");
+    TCase *order = make_case(suite, "order");
+    TCase *posted = make_case(suite, "posted");
+    TCase *waiting = make_case(suite, "waiting");
+    TCase *signals = make_case(suite, "signals");
+
+    tcase_add_test(io, test_io_is_level_triggered);
+    tcase_add_test(io, test_io_set_changes_the_mask);
+    tcase_add_test(io, test_stale_ids_are_refused);
+    tcase_add_test(io, test_event_of_a_removed_source_is_dropped);
+    tcase_add_test(io, test_table_grows_and_all_are_served);
+    tcase_add_test(io, test_what_epoll_refuses);
+    tcase_add_test(order, test_order_of_a_turn);
+    tcase_add_test(order, test_garbage_may_defer_garbage);
+    tcase_add_test(order, test_destroy_frees_what_waits);
+    tcase_add_test(posted, test_posted_in_order_once);
+    tcase_add_test(posted, test_posted_by_posted_runs_next_turn);
+    tcase_add_test(posted, test_posted_may_unpost_others);
+    tcase_add_test(waiting, test_idle_loop_sleeps_until_the_timer);
+    tcase_add_test(waiting, test_turn_waits_no_longer_than_asked);
+    tcase_add_test(waiting, test_prepare_decides_about_sleep);
+    tcase_add_test(waiting, test_hooks_have_a_limit);
+    tcase_add_test(waiting, test_stop_finishes_the_turn);
+    tcase_add_test(waiting, test_clocks);
+    tcase_add_test(signals, test_signals_become_callbacks);
+    tcase_add_test(signals, test_signals_that_are_none);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(make_suite());
+
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
