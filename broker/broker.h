@@ -1,0 +1,49 @@
+/* broker - what the parts of a broker process share: the loop, the options in force, and the parts
+ * themselves. One per process, made in main, passed to everybody. Loop thread only. */
+#ifndef BECKON_BROKER_BROKER_H
+#define BECKON_BROKER_BROKER_H
+
+#include "broker/options.h"
+#include "common/hash.h"
+#include "common/loop.h"
+
+#include <sys/queue.h>
+
+struct bus;
+struct janitor;
+struct plugin;
+struct plugins;
+struct store;
+struct user;
+struct users;
+struct publishes;
+struct sessions;
+
+struct metrics {
+#define METRIC(name, help) uint64_t name;
+#include "broker/metrics.def"
+#undef METRIC
+};
+
+struct broker {
+    struct loop *loop;
+    struct options options;
+    struct metrics metrics;
+    struct store *store;
+    struct users *users;
+    struct publishes *publishes;
+    struct sessions *sessions;
+    struct bus *bus;
+    struct plugins *plugins;
+    struct plugin *live; /* the plugin of connected devices */
+    struct janitor *janitor;
+    struct hash devices; /* by handle */
+    uint32_t last_device_handle;
+    STAILQ_HEAD(, user) touched; /* devices to be pumped this turn */
+    uint64_t generation; /* of ownership; 0 until the store has it */
+};
+
+/* The counters as one log line. */
+void metrics_log(const struct metrics *metrics);
+
+#endif

@@ -1,0 +1,392 @@
+/* bus - see the header and docs/wire.md.
+ *
+ * Records of a turn are collected in one frame a peer, because a ZeroMQ message costs more than the
+ * records in it. ROUTER_MANDATORY tells us when a peer's pipe is full (the frame waits and is tried
+ * again) or gone (the peer is dead at once, no need to wait for its heartbeat). */
+#include "broker/bus.h"
+
+#include "broker/broker.h"
+#include "broker/bus_peer.h"
+#include "broker/dispatch.h"
+#include "broker/store.h"
+#include "common/auto.h"
+#include "common/log.h"
+#include "common/zwatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <zmq.h>
+
+/* Frames read in one turn: bounds the work before batches go out; a frame may hold thousands of
+ * records, so this is not the limit of throughput. */
+#define FRAMES_PER_TURN 64
+/* A frame above this is a defect of the peer: nothing a connector may send at once is as large. */
+#define FRAME_MAX_BYTES (256 * 1024 * 1024)
+/* Silent heartbeat intervals after which a link is dead. docs/wire.md */
+#define SILENT_INTERVALS 3
+/* How soon a frame that could not be sent is tried again. */
+#define RETRY_MS 5
+
+struct bus {
+    struct broker *broker;
+    void *context, *socket;
+    struct zwatch *watch;
+    struct peers peers;
+    struct peer_list out; /* peers with a frame to send */
+    struct timer heartbeat, retry;
+    uint8_t instance[WIRE_INSTANCE_SIZE];
+    char name[32];
+};
+
+struct peer *bus_peer(struct broker *broker, uint64_t id)
+{
+    return id == 0 ? NULL : peers_by_id(&broker->bus->peers, id);
+}
+
+struct buf *bus_out(struct broker *broker, struct peer *peer)
+{
+    if (peer->out.len == 0)
+        wire_begin(&peer->out);
+    if (!peer->out_queued) {
+        peer->out_queued = true;
+        TAILQ_INSERT_TAIL(&broker->bus->out, peer, out_link);
+    }
+    return &peer->out;
+}
+
+void bus_published(struct broker *broker, uint64_t peer_id, uint64_t token, uint8_t reason)
+{
+    struct peer *peer = bus_peer(broker, peer_id);
+
+    if (peer)
+        wire_put_published(bus_out(broker, peer),
+                           &(struct wire_published){.token = token, .reason = reason});
+}
+
+void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t reason)
+{
+    wire_put_kick(bus_out(broker, peer), &(struct wire_kick){.conn = conn, .reason = reason});
+}
+
+/* --- sending --- */
+
+/* 0 sent; ERR_AGAIN full; ERR_CLOSED the routing id is unknown to the socket. */
+static int send_frame(struct bus *bus, struct bytes routing_id, const struct buf *frame)
+{
+    if (zmq_send(bus->socket, routing_id.data, routing_id.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return errno == EAGAIN ? ERR_AGAIN : ERR_CLOSED;
+    return zmq_send(bus->socket, frame->data, frame->len, ZMQ_DONTWAIT) < 0 ? ERR_CLOSED : 0;
+}
+
+static void unqueue(struct bus *bus, struct peer *peer)
+{
+    if (peer->out_queued) {
+        peer->out_queued = false;
+        TAILQ_REMOVE(&bus->out, peer, out_link);
+    }
+}
+
+static void lose_peer(struct bus *bus, struct peer *peer, const char *why)
+{
+    struct log_subject s = peer_log(peer);
+
+    log_warning(&s, "lost the connector: %s", why);
+    bus->broker->metrics.links_lost++;
+    sessions_lose_all(bus->broker, peer);
+    unqueue(bus, peer);
+    peers_remove(&bus->peers, peer);
+}
+
+static void flush_peer(struct bus *bus, struct peer *peer)
+{
+    int r;
+
+    if (!buf_ok(&peer->out)) {
+        lose_peer(bus, peer, "out of memory for its frame");
+        return;
+    }
+    r = send_frame(bus, bytes_of(peer->routing_id, peer->routing_id_len), &peer->out);
+    if (r == ERR_AGAIN) {
+        if (!timer_armed(&bus->retry))
+            loop_timer_add(bus->broker->loop, &bus->retry, RETRY_MS);
+        return;
+    }
+    if (r < 0) {
+        lose_peer(bus, peer, "its connection is gone");
+        return;
+    }
+    peer->last_sent_ms = loop_now_ms(bus->broker->loop);
+    unqueue(bus, peer);
+    if (peer->out.cap > 1024 * 1024)
+        buf_release(&peer->out); /* a burst's memory does not stay */
+    else
+        buf_clear(&peer->out);
+}
+
+/* End of the turn. A peer that is lost while flushing may put records into frames of others that
+ * were flushed already: they are in the list again and go out in the next turn, which the posted
+ * retry timer guarantees. */
+static void on_turn(void *arg)
+{
+    struct bus *bus = arg;
+    struct peer *peer, *next;
+
+    for (peer = TAILQ_FIRST(&bus->out); peer; peer = next) {
+        next = TAILQ_NEXT(peer, out_link);
+        flush_peer(bus, peer);
+    }
+    if (!TAILQ_EMPTY(&bus->out) && !timer_armed(&bus->retry))
+        loop_timer_add(bus->broker->loop, &bus->retry, RETRY_MS);
+}
+
+static void on_retry(struct timer *timer)
+{
+    (void)timer; /* waking the loop is all: on_turn sends */
+}
+
+static void on_heartbeat(struct timer *timer)
+{
+    struct bus *bus = CONTAINER_OF(timer, struct bus, heartbeat);
+    uint64_t now = loop_now_ms(bus->broker->loop);
+    uint32_t interval = bus->broker->options.heartbeat_ms;
+    struct peer *peer, *next;
+
+    loop_timer_add(bus->broker->loop, &bus->heartbeat, interval / 2);
+    for (peer = TAILQ_FIRST(&bus->peers.list); peer; peer = next) {
+        next = TAILQ_NEXT(peer, link);
+        if (now - peer->last_heard_ms > (uint64_t)interval * SILENT_INTERVALS)
+            lose_peer(bus, peer, "no heartbeat");
+        else if (now - peer->last_sent_ms >= interval / 2)
+            wire_put_empty(bus_out(bus->broker, peer), WIRE_PING);
+    }
+}
+
+/* --- receiving --- */
+
+static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal reason,
+                   const char *text)
+{
+    struct buf frame = {0};
+    int r;
+
+    bus->broker->metrics.frames_refused++;
+    wire_begin(&frame);
+    wire_put_refuse(&frame, &(struct wire_refuse){.version = WIRE_VERSION,
+                                                  .reason = (uint8_t)reason,
+                                                  .text = bytes_of_string(text)});
+    r = buf_ok(&frame) ? send_frame(bus, routing_id, &frame) : ERR_NO_MEMORY;
+    buf_release(&frame);
+    log_limited(loop_now_ms(bus->broker->loop), LOG_WARNING, NULL, "refused a frame: %s%s", text,
+                r < 0 ? " (its sender is gone)" : "");
+}
+
+static void welcome(struct bus *bus, struct peer *peer)
+{
+    const struct options *o = &bus->broker->options;
+    struct wire_welcome record = {.generation = bus->broker->generation,
+                                  .credit = o->credit,
+                                  .heartbeat_ms = o->heartbeat_ms,
+                                  .name = bytes_of_string(bus->name)};
+
+    memcpy(record.instance, bus->instance, WIRE_INSTANCE_SIZE);
+    wire_put_welcome(bus_out(bus->broker, peer), &record);
+}
+
+/* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced. */
+static struct peer *hello(struct bus *bus, struct bytes routing_id, const struct wire_hello *record)
+{
+    struct peer *peer = peers_by_instance(&bus->peers, record->instance);
+    struct log_subject s;
+
+    if (peer) {
+        sessions_mark_stale(peer);
+        buf_clear(&peer->out); /* was meant for the old link */
+        if (peers_move(&bus->peers, peer, routing_id) < 0)
+            return NULL;
+    } else {
+        peer = peers_add(&bus->peers, routing_id);
+        if (!peer)
+            return NULL;
+        memcpy(peer->instance, record->instance, WIRE_INSTANCE_SIZE);
+    }
+    snprintf(peer->name, sizeof(peer->name), "%.*s", BYTES_FMT(record->name));
+    peer->last_heard_ms = peer->last_sent_ms = loop_now_ms(bus->broker->loop);
+    s = peer_log(peer);
+    log_info(&s, "connector linked");
+    welcome(bus, peer);
+    return peer;
+}
+
+static void take_records(struct bus *bus, struct peer *peer, struct bytes routing_id,
+                         struct wire_reader *reader)
+{
+    struct wire_record record;
+    int r;
+
+    for (;;) {
+        struct bytes before = reader->rest;
+
+        r = wire_next(reader, &record);
+        if (r <= 0)
+            break;
+        if (record.type == WIRE_HELLO) {
+            if (!store_ready(bus->broker->store)) {
+                refuse(bus, routing_id, WIRE_REFUSED_NOT_READY, "no database yet");
+                return;
+            }
+            peer = hello(bus, routing_id, &record.hello);
+            if (!peer)
+                return;
+            continue;
+        }
+        if (!peer) {
+            refuse(bus, routing_id, WIRE_REFUSED_NO_HELLO, "a record before HELLO");
+            return;
+        }
+        if (dispatch(bus->broker, peer, &record,
+                     bytes_of(before.data, before.len - reader->rest.len)) < 0) {
+            r = ERR_MALFORMED;
+            break;
+        }
+    }
+    if (r < 0) {
+        refuse(bus, routing_id, WIRE_REFUSED_MALFORMED, "malformed record");
+        if (peer)
+            lose_peer(bus, peer, "it sent a malformed record");
+    }
+}
+
+static void take_frame(struct bus *bus, struct bytes routing_id, struct bytes frame)
+{
+    struct peer *peer = peers_by_routing_id(&bus->peers, routing_id);
+    struct wire_reader reader;
+    uint8_t version = 0;
+    int r = wire_open_frame(frame, &reader, &version);
+
+    if (r == ERR_VERSION) {
+        char text[96];
+
+        snprintf(text, sizeof(text), "wire version %u, expected %u", version, WIRE_VERSION);
+        refuse(bus, routing_id, WIRE_REFUSED_VERSION, text);
+        return;
+    }
+    if (r < 0) {
+        refuse(bus, routing_id, WIRE_REFUSED_MALFORMED, "not a Beckon frame");
+        if (peer)
+            lose_peer(bus, peer, "it sent something else than a Beckon frame");
+        return;
+    }
+    if (peer)
+        peer->last_heard_ms = loop_now_ms(bus->broker->loop);
+    take_records(bus, peer, routing_id, &reader);
+}
+
+/* One multipart message: routing id, frame. False when there is none. */
+static bool receive(struct bus *bus)
+{
+    uint8_t id[PEER_ROUTING_ID_MAX];
+    int id_len = zmq_recv(bus->socket, id, sizeof(id), ZMQ_DONTWAIT);
+    zmq_msg_t part;
+    bool first = true;
+    int more = 1;
+
+    if (id_len < 0)
+        return false;
+    /* A message of more or fewer parts than two is not ours; it must be read to its end all the same. */
+    while (more) {
+        zmq_msg_init(&part);
+        if (zmq_msg_recv(&part, bus->socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&part);
+            return true;
+        }
+        more = zmq_msg_more(&part);
+        if (first && !more && zmq_msg_size(&part) <= FRAME_MAX_BYTES)
+            take_frame(bus, bytes_of(id, (uint32_t)id_len),
+                       bytes_of(zmq_msg_data(&part), (uint32_t)zmq_msg_size(&part)));
+        else if (first)
+            refuse(bus, bytes_of(id, (uint32_t)id_len), WIRE_REFUSED_MALFORMED,
+                   "not a Beckon frame");
+        first = false;
+        zmq_msg_close(&part);
+    }
+    return true;
+}
+
+static void on_readable(void *arg)
+{
+    struct bus *bus = arg;
+
+    for (int i = 0; i < FRAMES_PER_TURN && receive(bus); i++)
+        ;
+}
+
+/* --- life cycle --- */
+
+static int open_socket(struct bus *bus, struct err_text *et)
+{
+    const char *endpoint = bus->broker->options.listen_endpoint;
+    const int on = 1, none = 0;
+    const int64_t max_size = FRAME_MAX_BYTES;
+
+    bus->context = zmq_ctx_new();
+    bus->socket = bus->context ? zmq_socket(bus->context, ZMQ_ROUTER) : NULL;
+    if (!bus->socket)
+        return err_set(et, ERR_SYSTEM, "could not make a ZeroMQ socket: %s", zmq_strerror(errno));
+    if (zmq_setsockopt(bus->socket, ZMQ_ROUTER_MANDATORY, &on, sizeof(on)) < 0 ||
+        zmq_setsockopt(bus->socket, ZMQ_ROUTER_HANDOVER, &on, sizeof(on)) < 0 ||
+        zmq_setsockopt(bus->socket, ZMQ_LINGER, &none, sizeof(none)) < 0 ||
+        zmq_setsockopt(bus->socket, ZMQ_MAXMSGSIZE, &max_size, sizeof(max_size)) < 0)
+        return err_set(et, ERR_SYSTEM, "could not set a ZeroMQ option: %s", zmq_strerror(errno));
+    if (zmq_bind(bus->socket, endpoint) < 0)
+        return err_set(et, ERR_SYSTEM, "could not listen on \"%s\" (listen.endpoint): %s", endpoint,
+                       zmq_strerror(errno));
+    return 0;
+}
+
+int bus_create(struct broker *broker, struct err_text *et)
+{
+    struct bus *bus = calloc(1, sizeof(*bus));
+    int r;
+
+    if (!bus)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    bus->broker = broker;
+    broker->bus = bus;
+    peers_init(&bus->peers);
+    TAILQ_INIT(&bus->out);
+    snprintf(bus->name, sizeof(bus->name), "broker/%u", broker->options.index);
+    timer_init(&bus->heartbeat, on_heartbeat);
+    timer_init(&bus->retry, on_retry);
+    if (getrandom(bus->instance, sizeof(bus->instance), 0) != (ssize_t)sizeof(bus->instance))
+        return err_set(et, ERR_SYSTEM, "could not read random bytes");
+    r = open_socket(bus, et);
+    if (r < 0)
+        return r;
+    r = zwatch_create(broker->loop, bus->socket, on_readable, bus, &bus->watch);
+    if (r == 0)
+        r = loop_hook_add(broker->loop, on_turn, bus);
+    if (r < 0)
+        return err_set(et, r, "could not watch the ZeroMQ socket: %s", err_string(r));
+    loop_timer_add(broker->loop, &bus->heartbeat, broker->options.heartbeat_ms / 2);
+    return 0;
+}
+
+void bus_destroy(struct broker *broker)
+{
+    struct bus *bus = broker->bus;
+
+    if (!bus)
+        return;
+    loop_timer_cancel(broker->loop, &bus->heartbeat);
+    loop_timer_cancel(broker->loop, &bus->retry);
+    zwatch_destroy(bus->watch);
+    peers_fini(&bus->peers);
+    if (bus->socket)
+        zmq_close(bus->socket);
+    if (bus->context)
+        zmq_ctx_term(bus->context);
+    free(bus);
+    broker->bus = NULL;
+}

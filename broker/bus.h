@@ -1,0 +1,49 @@
+/* bus - the broker's ROUTER socket: connectors, their heartbeats, one frame a peer and turn.
+ *
+ * A peer is a connector process that said HELLO. Records before HELLO are refused. What is put into
+ * a peer's frame during a turn is sent at its end; a frame that can't be sent yet waits and grows,
+ * bounded by the windows of the peer's devices. Loop thread. */
+#ifndef BECKON_BROKER_BUS_H
+#define BECKON_BROKER_BUS_H
+
+#include "broker/session.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/hash.h"
+
+struct broker;
+
+#define PEER_ROUTING_ID_MAX 255 /* ZeroMQ's limit */
+
+struct peer {
+    struct hash_node node; /* by routing id */
+    TAILQ_ENTRY(peer) link;
+    TAILQ_ENTRY(peer) out_link;
+    uint64_t id; /* never reused; what others keep instead of a pointer */
+    uint8_t instance[WIRE_INSTANCE_SIZE];
+    char name[256];
+    struct buf out; /* the frame that is forming */
+    bool out_queued;
+    uint64_t last_heard_ms, last_sent_ms;
+    struct session_list sessions;
+    uint8_t routing_id_len;
+    uint8_t routing_id[PEER_ROUTING_ID_MAX];
+};
+
+/* Binds. ERR_SYSTEM with et naming the endpoint. */
+MUST_CHECK int bus_create(struct broker *broker, struct err_text *et);
+void bus_destroy(struct broker *broker);
+
+/* NULL when that connector is gone. */
+struct peer *bus_peer(struct broker *broker, uint64_t id);
+
+/* The frame to append records to; it goes out at the end of the turn. */
+struct buf *bus_out(struct broker *broker, struct peer *peer);
+
+/* Shorthands for answers. */
+void bus_published(struct broker *broker, uint64_t peer_id, uint64_t token, uint8_t reason);
+void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t reason);
+
+struct log_subject peer_log(const struct peer *peer);
+
+#endif

@@ -1,0 +1,169 @@
+/* device - see the header. */
+#include "broker/device.h"
+
+#include "broker/broker.h"
+#include "broker/inbox.h"
+#include "broker/session.h"
+#include "broker/store.h"
+#include "broker/will.h"
+#include "common/auto.h"
+
+#include <stdlib.h>
+
+#define INBOX_FILTER "inbox/#"
+
+static bool match_handle(const struct hash_node *node, const void *key)
+{
+    return CONTAINER_OF(node, const struct device, node)->handle == *(const uint32_t *)key;
+}
+
+struct device *device_by_handle(struct broker *broker, uint32_t handle)
+{
+    struct hash_node *node =
+        hash_find(&broker->devices, hash_u64(handle), match_handle, &handle);
+
+    return node ? CONTAINER_OF(node, struct device, node) : NULL;
+}
+
+struct device *device_create(struct broker *broker, struct user *user, struct bytes id)
+{
+    struct device *device = calloc(1, sizeof(*device) + id.len + 1);
+
+    if (!device)
+        return NULL;
+    memcpy(device->id, id.data, id.len);
+    device->id_len = (uint8_t)id.len;
+    device->user = user;
+    device->next_seq = 1;
+    /* given in turn: four billion devices pass before one comes again; 0 names none */
+    do
+        device->handle = ++broker->last_device_handle;
+    while (device->handle == 0 || device_by_handle(broker, device->handle));
+    if (hash_insert(&broker->devices, &device->node, hash_u64(device->handle)) < 0) {
+        free(device);
+        return NULL;
+    }
+    TAILQ_INSERT_TAIL(&user->devices, device, link);
+    return device;
+}
+
+void device_destroy(struct broker *broker, struct device *device)
+{
+    hash_remove(&broker->devices, &device->node);
+    TAILQ_REMOVE(&device->user->devices, device, link);
+    store_forget_device(broker, device);
+    device_clear_subscriptions(device);
+    device_forget_ready(device);
+    will_destroy(device->will);
+    free(device->ring);
+    free(device->done);
+    free(device);
+}
+
+struct device *device_find(struct user *user, struct bytes id)
+{
+    struct device *device;
+
+    TAILQ_FOREACH (device, &user->devices, link) {
+        if (bytes_equal(bytes_of(device->id, device->id_len), id))
+            return device;
+    }
+    return NULL;
+}
+
+void device_release(struct broker *broker, struct device *device)
+{
+    if (device->no == 0 && !device->session && !device->session_stored && !device->will &&
+        device->writes == 0)
+        device_destroy(broker, device);
+}
+
+unsigned user_stored_devices(const struct user *user)
+{
+    const struct device *device;
+    unsigned count = 0;
+
+    TAILQ_FOREACH (device, &user->devices, link)
+        count += device->no != 0;
+    return count;
+}
+
+void device_forget_ready(struct device *device)
+{
+    for (uint32_t i = 0; i < device->ready_count; i++)
+        message_unref(device->ready[device->ready_head + i]);
+    free(device->ready);
+    device->ready = NULL;
+    device->ready_head = device->ready_count = 0;
+}
+
+static struct subscription *find_subscription(struct device *device, struct bytes filter)
+{
+    for (uint16_t i = 0; i < device->subscription_count; i++) {
+        if (bytes_equal_string(filter, device->subscriptions[i].filter))
+            return &device->subscriptions[i];
+    }
+    return NULL;
+}
+
+static void note_inbox(struct device *device, struct bytes filter, bool subscribed, uint8_t qos)
+{
+    if (!bytes_equal_string(filter, INBOX_FILTER))
+        return;
+    device->inbox = subscribed && qos > 0;
+    device->tap = subscribed && qos == 0;
+}
+
+int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, uint8_t options,
+                     uint32_t id)
+{
+    struct subscription *s = find_subscription(device, filter);
+
+    if (!s) {
+        struct subscription *grown = realloc(
+            device->subscriptions, (device->subscription_count + 1u) * sizeof(*grown));
+        char *text = strndup((const char *)filter.data, filter.len);
+
+        if (grown)
+            device->subscriptions = grown;
+        if (!grown || !text) {
+            free(text);
+            return ERR_NO_MEMORY;
+        }
+        s = &device->subscriptions[device->subscription_count++];
+        s->filter = text;
+    }
+    s->qos = qos;
+    s->options = options;
+    s->id = id;
+    note_inbox(device, filter, true, qos);
+    return 0;
+}
+
+bool device_unsubscribe(struct device *device, struct bytes filter)
+{
+    struct subscription *s = find_subscription(device, filter);
+
+    if (!s)
+        return false;
+    note_inbox(device, filter, false, 0);
+    free(s->filter);
+    *s = device->subscriptions[--device->subscription_count];
+    return true;
+}
+
+void device_clear_subscriptions(struct device *device)
+{
+    for (uint16_t i = 0; i < device->subscription_count; i++)
+        free(device->subscriptions[i].filter);
+    free(device->subscriptions);
+    device->subscriptions = NULL;
+    device->subscription_count = 0;
+    device->inbox = device->tap = false;
+}
+
+bool device_session_present(const struct device *device, uint64_t wall_ms)
+{
+    return device->session_stored && (device->session_expires_at_ms == 0 ||
+                                      device->session_expires_at_ms > wall_ms);
+}

@@ -1,0 +1,173 @@
+/* dispatch - the one table of what connectors send. */
+#include "broker/dispatch.h"
+
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/inbox.h"
+#include "broker/publish.h"
+#include "broker/session.h"
+#include "broker/subscribe.h"
+#include "common/auto.h"
+#include "common/log.h"
+
+typedef void (*handler_fn)(struct broker *broker, struct peer *peer,
+                           const struct wire_record *record, struct bytes raw);
+
+#define HANDLER(name) \
+    static void name(struct broker *broker, struct peer *peer, const struct wire_record *record,   \
+                     struct bytes raw)
+
+HANDLER(on_ping)
+{
+    (void)broker, (void)peer, (void)record, (void)raw; /* having been heard is all */
+}
+
+HANDLER(on_refuse)
+{
+    struct log_subject s = peer_log(peer);
+
+    (void)raw;
+    log_limited(loop_now_ms(broker->loop), LOG_WARNING, &s, "the connector refused a frame: %.*s",
+                BYTES_FMT(record->refuse.text));
+}
+
+HANDLER(on_announce)
+{
+    session_on_announce(broker, peer, &record->announce, raw);
+}
+
+HANDLER(on_announce_end)
+{
+    (void)record, (void)raw;
+    sessions_drop_stale(broker, peer);
+}
+
+HANDLER(on_open)
+{
+    session_on_open(broker, peer, &record->open, raw);
+}
+
+HANDLER(on_subscribe)
+{
+    (void)raw;
+    subscribe_on_request(broker, peer, &record->subscribe, record->type == WIRE_UNSUBSCRIBE);
+}
+
+HANDLER(on_publish)
+{
+    publish_on_record(broker, peer->id, &record->publish, raw);
+}
+
+HANDLER(on_signal)
+{
+    (void)peer, (void)raw;
+    publish_on_signal(broker, &record->signal);
+}
+
+HANDLER(on_ack)
+{
+    (void)raw;
+    inbox_on_ack(broker, peer, &record->ack);
+}
+
+HANDLER(on_skip)
+{
+    (void)raw;
+    inbox_on_skip(broker, peer, &record->skip);
+}
+
+HANDLER(on_state)
+{
+    (void)raw;
+    session_on_state(broker, peer, &record->state);
+}
+
+HANDLER(on_close)
+{
+    (void)raw;
+    session_on_close(broker, peer, &record->close);
+}
+
+HANDLER(on_will)
+{
+    will_on_record(broker, peer->id, &record->pending_will, raw);
+}
+
+/* conn_bound: the record is about a connection, and waits if that connection's OPEN or ANNOUNCE
+ * waits. */
+static const struct {
+    handler_fn handler;
+    bool conn_bound;
+} handlers[] = {
+    [WIRE_PING] = {on_ping, false},
+    [WIRE_REFUSE] = {on_refuse, false},
+    [WIRE_ANNOUNCE] = {on_announce, false},
+    [WIRE_ANNOUNCE_END] = {on_announce_end, false},
+    [WIRE_OPEN] = {on_open, false},
+    [WIRE_SUBSCRIBE] = {on_subscribe, true},
+    [WIRE_UNSUBSCRIBE] = {on_subscribe, true},
+    [WIRE_PUBLISH] = {on_publish, false},
+    [WIRE_SIGNAL] = {on_signal, false},
+    [WIRE_ACK] = {on_ack, true},
+    [WIRE_SKIP] = {on_skip, true},
+    [WIRE_STATE] = {on_state, true},
+    [WIRE_CLOSE] = {on_close, true},
+    [WIRE_WILL] = {on_will, false},
+};
+
+static uint64_t record_conn(const struct wire_record *record)
+{
+    switch (record->type) {
+    case WIRE_ANNOUNCE:
+        return record->announce.open.conn;
+    case WIRE_OPEN:
+        return record->open.conn;
+    case WIRE_SUBSCRIBE:
+    case WIRE_UNSUBSCRIBE:
+        return record->subscribe.conn;
+    case WIRE_ACK:
+        return record->ack.conn;
+    case WIRE_SKIP:
+        return record->skip.conn;
+    case WIRE_STATE:
+        return record->state.conn;
+    case WIRE_CLOSE:
+        return record->close.conn;
+    default:
+        return 0;
+    }
+}
+
+int dispatch(struct broker *broker, struct peer *peer, const struct wire_record *record,
+             struct bytes raw)
+{
+    struct user *user;
+
+    if (record->type >= ARRAY_LEN(handlers) || !handlers[record->type].handler)
+        return ERR_PROTOCOL;
+    if (handlers[record->type].conn_bound) {
+        user = session_parked_on(broker, peer, record_conn(record));
+        if (user && user_park(broker, user, peer->id, raw) == 0)
+            return 0;
+    }
+    handlers[record->type].handler(broker, peer, record, raw);
+    return 0;
+}
+
+void dispatch_parked(struct broker *broker, uint64_t peer_id, struct bytes raw)
+{
+    struct peer *peer = bus_peer(broker, peer_id);
+    struct wire_reader reader = {.rest = raw};
+    struct wire_record record;
+
+    if (wire_next(&reader, &record) != 1)
+        return; /* it was decoded before it was parked */
+    if (record.type == WIRE_OPEN || record.type == WIRE_ANNOUNCE)
+        session_unpark(broker, peer_id, record_conn(&record));
+    if (record.type == WIRE_PUBLISH)
+        publish_on_record(broker, peer_id, &record.publish, raw);
+    else if (record.type == WIRE_WILL)
+        will_on_record(broker, peer_id, &record.pending_will, raw);
+    else if (peer)
+        handlers[record.type].handler(broker, peer, &record, raw);
+}

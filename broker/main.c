@@ -1,0 +1,178 @@
+/* beckon-broker - start order, signals, end.
+ *
+ * Configuration, plugins, then the database (waited for as long as it is away), then the socket for
+ * connectors: a broker that can be reached can serve. Exit status: 0 after SIGTERM or SIGINT, 1 when
+ * it can't start or must not go on, 2 for a configuration error. */
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/janitor.h"
+#include "broker/plugin_inline.h"
+#include "broker/plugin_load.h"
+#include "broker/publish.h"
+#include "broker/route.h"
+#include "broker/schema_check.h"
+#include "broker/session.h"
+#include "broker/store.h"
+#include "broker/user.h"
+#include "common/auto.h"
+#include "common/log.h"
+#include "common/option_reload.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+
+struct process {
+    struct broker broker;
+    struct option_set options;
+    struct option_reload reload;
+    bool stopping;
+};
+
+static const struct option_command command = {
+    .program = "beckon-broker",
+    .version = BECKON_VERSION,
+    .summary = "keeps inboxes in PostgreSQL and routes messages to devices",
+    .check = options_check,
+};
+
+static void on_stop_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+
+    log_info(NULL, "stopping on signal %d", signo);
+    IGNORE_RESULT(sd_notify(0, "STOPPING=1")); /* nobody may be listening */
+    process->stopping = true;
+    loop_stop(process->broker.loop);
+}
+
+static void on_counters_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+
+    (void)signo;
+    metrics_log(&process->broker.metrics);
+    plugins_log_counters(&process->broker);
+}
+
+static void on_reload_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+    struct options *options = &process->broker.options;
+    enum log_level level;
+
+    (void)signo;
+    if (option_reload_read(&process->reload) < 0) {
+        log_error(NULL, "could not reload, the configuration in force stays");
+        return;
+    }
+    if (log_level_parse(((struct options *)process->reload.fresh->values)->log_level, &level) < 0) {
+        log_error(NULL, "could not reload, the configuration in force stays: log.level is not one "
+                        "of error, warning, info, debug");
+        option_reload_drop(&process->reload);
+        return;
+    }
+    option_reload_take(&process->reload, options);
+    log_set_level(level);
+    log_info(NULL, "configuration reloaded");
+}
+
+static int start_log(const struct options *options, struct err_text *et)
+{
+    enum log_level level;
+
+    if (log_level_parse(options->log_level, &level) < 0)
+        return err_set(et, ERR_CONFIG,
+                       "log.level is \"%s\", expected error, warning, info or debug",
+                       options->log_level);
+    log_init("broker", options->index, level);
+    return 0;
+}
+
+static int start_parts(struct process *process, struct err_text *et)
+{
+    struct broker *broker = &process->broker;
+    int r;
+
+    STAILQ_INIT(&broker->touched);
+    broker->loop = loop_create();
+    if (!broker->loop)
+        return err_set(et, ERR_SYSTEM, "could not make the event loop");
+    r = plugins_create(broker, &process->options.config, et);
+    if (r == 0)
+        r = route_check(broker, et);
+    if (r == 0)
+        r = schema_claim(broker->options.database_dsn, &broker->generation, et);
+    if (r < 0)
+        return r;
+    log_info(NULL, "generation of ownership is %llu", (unsigned long long)broker->generation);
+    if (users_create(broker) < 0 || sessions_create(broker) < 0 || publishes_create(broker) < 0 ||
+        store_create(broker) < 0 || janitor_create(broker) < 0)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    r = bus_create(broker, et);
+    if (r < 0)
+        return r;
+    if (loop_signal_add(broker->loop, SIGTERM, on_stop_signal, process) < 0 ||
+        loop_signal_add(broker->loop, SIGINT, on_stop_signal, process) < 0 ||
+        loop_signal_add(broker->loop, SIGHUP, on_reload_signal, process) < 0 ||
+        loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
+        return err_set(et, ERR_SYSTEM, "could not set up signals");
+    return 0;
+}
+
+static void stop_parts(struct process *process)
+{
+    struct broker *broker = &process->broker;
+
+    if (!broker->loop)
+        return;
+    bus_destroy(broker);
+    if (broker->plugins)
+        plugins_destroy(broker);
+    janitor_destroy(broker);
+    sessions_destroy(broker);
+    publishes_destroy(broker);
+    users_destroy(broker);
+    store_destroy(broker);
+    hash_fini(&broker->devices);
+    loop_destroy(broker->loop);
+}
+
+int main(int argc, char **argv)
+{
+    static struct process process;
+    struct err_text et = {""};
+    int r;
+
+    process.reload = (struct option_reload){.command = &command,
+                                            .table = broker_options,
+                                            .count = broker_option_count,
+                                            .values_size = sizeof(struct options),
+                                            .argc = argc,
+                                            .argv = argv};
+    option_set_init(&process.options, broker_options, broker_option_count, &process.broker.options);
+    r = option_command_line(&process.options, &command, argc, argv);
+    if (r != 0) {
+        option_set_fini(&process.options);
+        return r < 0 ? 2 : 0;
+    }
+    r = start_log(&process.broker.options, &et);
+    if (r == 0)
+        r = start_parts(&process, &et);
+    if (r < 0) {
+        if (r == ERR_CONFIG)
+            fprintf(stderr, "beckon-broker: %s\n", et.text);
+        else
+            log_error(NULL, "could not start: %s", et.text);
+    } else {
+        log_info(NULL, "listening on %s", process.broker.options.listen_endpoint);
+        IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
+        r = loop_run(process.broker.loop);
+        if (r == 0 && !process.stopping)
+            r = ERR_DATABASE; /* another broker owns the database */
+    }
+    stop_parts(&process);
+    option_reload_fini(&process.reload);
+    option_set_fini(&process.options);
+    return r == ERR_CONFIG ? 2 : r < 0;
+}

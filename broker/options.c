@@ -1,0 +1,60 @@
+/* options - the broker's option table. Each default says why it is what it is. */
+#include "broker/options.h"
+
+#include "broker/plugin_load.h"
+#include "common/auto.h"
+
+#define AT(field) offsetof(struct options, field)
+
+const struct option broker_options[] = {
+    {"index", OPTION_UINT, AT(index), "0", 0, 65535, false,
+     "number of this broker in its installation, for logs and connectors", NULL},
+    {"log.level", OPTION_STRING, AT(log_level), "info", 0, 16, true,
+     "error, warning, info or debug", NULL},
+    {"log.deliveries", OPTION_BOOL, AT(log_deliveries), "false", 0, 0, true,
+     "a line for each delivery that a device acknowledged; for development, it costs time", NULL},
+    {"listen.endpoint", OPTION_STRING, AT(listen_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
+     "ZeroMQ endpoint that connectors reach; anyone who reaches it is trusted", NULL},
+    /* three silent intervals end a link: a dead connector's devices are offline within 3 s */
+    {"listen.heartbeat_ms", OPTION_UINT, AT(heartbeat_ms), "1000", 100, 60000, false,
+     "interval of heartbeats with connectors, milliseconds", NULL},
+    /* what a second of full load needs, so that it limits only when the database stands */
+    {"listen.credit", OPTION_UINT, AT(credit), "65536", 1, 1000000, false,
+     "requests a connector may have unanswered", NULL},
+    {"database.dsn", OPTION_STRING, AT(database_dsn), "dbname=beckon", 0, 4096, false,
+     "libpq connection string", NULL},
+    {"database.batch_rows", OPTION_UINT, AT(batch_rows), "4096", 1, 100000, true,
+     "messages in one transaction at most", NULL},
+    {"database.batch_bytes", OPTION_UINT, AT(batch_bytes), "8388608", 65536, 1073741824, true,
+     "payload bytes in one transaction at most", NULL},
+    {"database.cursor_ms", OPTION_UINT, AT(cursor_ms), "100", 1, 10000, true,
+     "longest time a moved cursor waits for a batch to ride in, milliseconds", NULL},
+    {"retention.days", OPTION_UINT, AT(retention_days), "30", 1, 3650, true,
+     "days a message is kept", NULL},
+    {"session.max_expiry_s", OPTION_UINT, AT(session_max_expiry_s), "2592000", 0, UINT32_MAX - 1,
+     true, "longest MQTT session expiry granted, seconds", NULL},
+    /* enough for a device 25 ms away to drain 10,000 messages a second */
+    {"inbox.window", OPTION_UINT, AT(inbox_window), "256", 1, 16384, true,
+     "messages a device may have unacknowledged at once", NULL},
+    {"inbox.tail_messages", OPTION_UINT, AT(tail_messages), "512", 1, 1000000, true,
+     "newest messages kept in memory for the online devices of a person", NULL},
+    {"inbox.tail_bytes", OPTION_UINT, AT(tail_bytes), "1048576", 1024, 1073741824, true,
+     "the same, as bytes", NULL},
+    {"cache.users", OPTION_UINT, AT(cache_users), "100000", 1, 100000000, true,
+     "people without a connected device whose state is kept in memory", NULL},
+    {"plugin_dir", OPTION_STRING, AT(plugin_dir), "", 0, 4096, false,
+     "where plugin files without a slash in their name are looked for; empty: where they were installed",
+     NULL},
+    {"plugins", OPTION_LIST, 0, NULL, 0, 0, false,
+     "delivery plugins: ( { name = \"live\"; file = \"live.so\"; options = { ... }; } )",
+     plugin_check_setting},
+};
+
+const size_t broker_option_count = ARRAY_LEN(broker_options);
+
+int options_check(struct option_set *set, struct err_text *et)
+{
+    const struct options *options = set->values;
+
+    return plugin_check_files(&set->config, options->plugin_dir, et);
+}

@@ -1,0 +1,33 @@
+/* options - the broker's configuration, read once at start (and, where marked, at SIGHUP). */
+#ifndef BECKON_BROKER_OPTIONS_H
+#define BECKON_BROKER_OPTIONS_H
+
+#include "common/option.h"
+
+struct options {
+    uint32_t index;
+    const char *log_level;
+    bool log_deliveries;
+    const char *listen_endpoint;
+    uint32_t heartbeat_ms;
+    uint32_t credit;
+    const char *database_dsn;
+    uint32_t batch_rows;
+    uint32_t batch_bytes;
+    uint32_t cursor_ms;
+    uint32_t retention_days;
+    uint32_t session_max_expiry_s;
+    uint32_t inbox_window;
+    uint32_t tail_messages;
+    uint32_t tail_bytes;
+    uint32_t cache_users;
+    const char *plugin_dir;
+};
+
+extern const struct option broker_options[];
+extern const size_t broker_option_count;
+
+/* What the table can't check by itself: plugin entries, whose files must load. For --check-config. */
+int options_check(struct option_set *set, struct err_text *et);
+
+#endif

@@ -1,0 +1,305 @@
+/* session_handlers - OPEN, ANNOUNCE, CLOSE, STATE from connectors. docs/wire.md
+ *
+ * An OPEN whose user is not in memory is parked; one whose session is persistent is answered after
+ * the commit that makes it so. Between OPEN and OPENED the session exists (so that a CLOSE or a newer
+ * OPEN finds it) but nothing is delivered. */
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/inbox.h"
+#include "broker/session_internal.h"
+#include "broker/store.h"
+#include "common/log.h"
+#include "common/topic.h"
+
+#include <stdlib.h>
+
+/* MQTT 5.0 section 2.4 */
+enum { SUCCESS = 0x00, SERVER_UNAVAILABLE = 0x88, SESSION_TAKEN_OVER = 0x8E };
+
+static void refuse_open(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t reason)
+{
+    wire_put_opened(bus_out(broker, peer), &(struct wire_opened){.conn = conn, .reason = reason},
+                    NULL, 0);
+}
+
+void session_opened(struct broker *broker, struct session *session, uint8_t reason)
+{
+    struct device *device = session->device;
+    struct wire_opened record = {.conn = session->conn,
+                                 .reason = reason,
+                                 .session_present = session->session_present,
+                                 .epoch = session->epoch,
+                                 .session_expiry_s = session->expiry_s,
+                                 .acked_seq = device->acked_seq};
+    struct wire_subscription *list = NULL;
+
+    session->opened = true;
+    if (device->subscription_count > 0) {
+        list = calloc(device->subscription_count, sizeof(*list));
+        if (!list) {
+            refuse_open(broker, session->peer, session->conn, SERVER_UNAVAILABLE);
+            session_end(broker, session, &(struct session_ending){.keep_session = true});
+            return;
+        }
+    }
+    for (uint16_t i = 0; i < device->subscription_count; i++)
+        list[i] = (struct wire_subscription){
+            .filter = bytes_of_string(device->subscriptions[i].filter),
+            .qos = device->subscriptions[i].qos,
+            .options = device->subscriptions[i].options,
+            .id = device->subscriptions[i].id};
+    wire_put_opened(bus_out(broker, session->peer), &record, list, device->subscription_count);
+    free(list);
+    inbox_pump(broker, device);
+}
+
+/* The session rows are committed. The connection may be another one, or gone. */
+static void on_session_stored(struct broker *broker, struct store_op *op)
+{
+    struct device *device = device_find(op->user, bytes_of_string(op->device_id));
+
+    if (!device)
+        return;
+    device->writes--;
+    if (device->session && device->session->epoch == op->arg_token)
+        session_opened(broker, device->session, SUCCESS);
+    else if (device->session)
+        inbox_pump(broker, device);
+    else
+        device_release(broker, device);
+}
+
+/* Queues the writes that the new connection needs. 0: none, 1: OPENED follows the commit. */
+static int store_session(struct broker *broker, struct session *session, bool clean)
+{
+    struct device *device = session->device;
+    bool clear = clean && device->session_stored;
+    bool put = session->expiry_s > 0 || (!clean && device->session_stored);
+    struct store_op *clear_op = NULL, *put_op = NULL, *last;
+
+    if (!clear && !put)
+        return 0;
+    if (clear)
+        clear_op = store_op_create(STORE_SESSION_CLEAR, device->user, device);
+    if (put)
+        put_op = store_op_create(STORE_SESSION_PUT, device->user, device);
+    if ((clear && !clear_op) || (put && !put_op)) {
+        free(clear_op);
+        free(put_op);
+        return ERR_NO_MEMORY;
+    }
+    device->session_stored = put;
+    device->session_expiry_s = session->expiry_s;
+    device->session_expires_at_ms = 0;
+    if (put)
+        put_op->expiry_s = session->expiry_s;
+    last = put ? put_op : clear_op;
+    last->done = on_session_stored;
+    last->arg_token = session->epoch;
+    device->writes++;
+    if (clear)
+        store_op_add(broker, clear_op);
+    if (put)
+        store_op_add(broker, put_op);
+    return 1;
+}
+
+/* The Will of the connection before: withdrawn when its session goes on, due when it ended. */
+static void settle_will(struct broker *broker, struct device *device, bool session_goes_on)
+{
+    if (!device->will)
+        return;
+    if (session_goes_on)
+        will_withdraw(broker, device);
+    else
+        will_publish_now(broker, device);
+}
+
+static bool names_valid(const struct wire_open *open)
+{
+    return name_is_user(open->user) && name_is_device(open->device) && open->receive_max > 0 &&
+           (open->state == WIRE_FOREGROUND || open->state == WIRE_BACKGROUND);
+}
+
+/* The user, ready; or NULL after parking or refusing the record. */
+static struct user *ready_user(struct broker *broker, struct peer *peer, struct bytes id,
+                               uint64_t conn, struct bytes raw)
+{
+    struct user *user = users_get(broker, id);
+
+    if (user && !user_must_park(user))
+        return user;
+    if (!user || session_park(broker, peer, conn, user, raw) < 0)
+        refuse_open(broker, peer, conn, SERVER_UNAVAILABLE);
+    return NULL;
+}
+
+void session_on_open(struct broker *broker, struct peer *peer, const struct wire_open *open,
+                     struct bytes raw)
+{
+    struct user *user;
+    struct device *device;
+    struct session *session;
+    bool present;
+    int r;
+
+    if (!names_valid(open)) {
+        refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    user = ready_user(broker, peer, open->user, open->conn, raw);
+    if (!user)
+        return;
+    session = session_find(broker, peer, open->conn);
+    if (session) /* asked again over a new link, before it was answered */
+        session_end(broker, session, &(struct session_ending){.superseded = true});
+    device = device_find(user, open->device);
+    if (!device)
+        device = device_create(broker, user, open->device);
+    if (!device) {
+        refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    /* kept while the older session ends */
+    device->writes++;
+    if (device->session)
+        session_take_over(broker, device->session, open->clean_start);
+    device->writes--;
+    present = !open->clean_start && device_session_present(device, loop_wall_ms(broker->loop));
+    settle_will(broker, device, present);
+    session = session_add(broker, peer, device, open);
+    if (!session) {
+        refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        device_release(broker, device);
+        return;
+    }
+    session->epoch = session_next_epoch(broker);
+    session->session_present = present;
+    if (!present) {
+        device_clear_subscriptions(device);
+        inbox_restart(broker, device);
+    }
+    r = store_session(broker, session, !present);
+    if (r == 0)
+        session_opened(broker, session, SUCCESS);
+    else if (r < 0) {
+        refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        session_end(broker, session, &(struct session_ending){.superseded = true});
+    }
+}
+
+/* --- announced sessions --- */
+
+static int adopt_subscriptions(struct device *device, struct wire_list list)
+{
+    struct wire_subscription s;
+
+    device_clear_subscriptions(device);
+    while (wire_subscription_next(&list, &s) == 1) {
+        int r = device_subscribe(device, s.filter, s.qos, s.options, s.id);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A connector holds a connection that this broker does not know, or not any more. */
+static void adopt(struct broker *broker, struct peer *peer, struct device *device,
+                  const struct wire_announce *announce)
+{
+    struct session *session = session_add(broker, peer, device, &announce->open);
+
+    if (!session || adopt_subscriptions(device, announce->subscriptions) < 0) {
+        if (session)
+            session_end(broker, session, &(struct session_ending){.superseded = true});
+        bus_kick(broker, peer, announce->open.conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    session->epoch = announce->epoch;
+    session->opened = true;
+    session->session_present = true;
+    device->session_stored = session->expiry_s > 0;
+    device->session_expiry_s = session->expiry_s;
+    device->session_expires_at_ms = 0;
+    will_withdraw(broker, device); /* the client is here after all */
+    inbox_adopt(broker, device, announce->acked_seq, announce->sent);
+    inbox_pump(broker, device);
+}
+
+void session_on_announce(struct broker *broker, struct peer *peer,
+                         const struct wire_announce *announce, struct bytes raw)
+{
+    const struct wire_open *open = &announce->open;
+    struct user *user;
+    struct device *device;
+    struct session *same;
+
+    if (!names_valid(open)) {
+        bus_kick(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    /* parked: not a session that was lost with the link */
+    same = session_find(broker, peer, open->conn);
+    if (same)
+        same->stale = false;
+    user = users_get(broker, open->user);
+    if (!user || user_must_park(user)) {
+        if (!user || session_park(broker, peer, open->conn, user, raw) < 0)
+            bus_kick(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    device = device_find(user, open->device);
+    if (!device)
+        device = device_create(broker, user, open->device);
+    if (!device) {
+        bus_kick(broker, peer, open->conn, SERVER_UNAVAILABLE);
+        return;
+    }
+    if (device->session && device->session != same && device->session->epoch > announce->epoch) {
+        bus_kick(broker, peer, open->conn, SESSION_TAKEN_OVER);
+        return;
+    }
+    device->writes++; /* kept while the older session ends */
+    if (device->session && device->session == same)
+        session_end(broker, same, &(struct session_ending){.superseded = true});
+    else if (device->session)
+        session_take_over(broker, device->session, false);
+    device->writes--;
+    adopt(broker, peer, device, announce);
+}
+
+/* --- the rest --- */
+
+void session_on_close(struct broker *broker, struct peer *peer, const struct wire_close *close)
+{
+    struct session *session = session_find(broker, peer, close->conn);
+
+    if (!session) {
+        /* superseded already; its Will was decided then */
+        if (close->send_will)
+            will_done(broker, peer->id, close->conn);
+        return;
+    }
+    if (close->send_will && !session->will)
+        will_done(broker, peer->id, close->conn);
+    session_end(broker, session,
+                &(struct session_ending){.send_will = close->send_will,
+                                         .will_done = true,
+                                         .expiry_s = close->session_expiry_s <
+                                                             broker->options.session_max_expiry_s
+                                                         ? close->session_expiry_s
+                                                         : broker->options.session_max_expiry_s,
+                                         .will_mid = &close->will_mid});
+}
+
+void session_on_state(struct broker *broker, struct peer *peer, const struct wire_state *state)
+{
+    struct session *session = session_find(broker, peer, state->conn);
+
+    if (!session || session->epoch != state->epoch ||
+        (state->state != WIRE_FOREGROUND && state->state != WIRE_BACKGROUND))
+        return;
+    session->state = state->state;
+    session->lease_s = state->lease_s;
+}

@@ -1,0 +1,97 @@
+/* store - PostgreSQL: everything durable, behind calls that never wait.
+ *
+ * Two connections. The *writer* commits batches: what arrives while one batch is being committed is
+ * the next, so batches grow with load and there is one round trip and at most one fsync a batch. At
+ * most one batch is under way, so a failed one can't leave a gap behind a committed one. The
+ * *reader* loads people and reads backlogs; requests that arrive while one read is under way are the
+ * next read, as one statement.
+ *
+ * A batch whose outcome is unknown (connection lost during COMMIT) is tried again in *reconcile*
+ * mode: the database is asked for each message's MID before it is inserted. Loop thread only. */
+#ifndef BECKON_BROKER_STORE_H
+#define BECKON_BROKER_STORE_H
+
+#include "broker/device.h"
+#include "common/err.h"
+
+struct broker;
+struct store;
+
+/* How a put ended. */
+enum put_verdict {
+    PUT_UNANSWERED,
+    PUT_STORED,   /* committed now */
+    PUT_REPEATED, /* was committed before (same MID, or same KEY and content) */
+    PUT_CONFLICT  /* same KEY, other content: not stored */
+};
+
+/* One inbox row to write. Array element: no allocation a message. */
+struct put {
+    struct user *to;
+    struct message *message; /* owned reference; its seq is set at commit */
+    uint64_t from_no;
+    uint64_t conversation; /* surrogate of the other side */
+    int32_t copy_of;       /* index of the original in this batch; -1 for an original */
+    bool resend;           /* look the MID up first */
+    uint8_t verdict;       /* enum put_verdict, after the commit */
+    /* who is answered; see publish.c */
+    uint64_t peer, token;
+    bool is_will;
+};
+
+enum store_op_type {
+    STORE_SESSION_CLEAR,     /* delete session and subscriptions */
+    STORE_SESSION_PUT,       /* upsert, connected */
+    STORE_SESSION_LEAVE,     /* connection ended: expiry runs */
+    STORE_SUBSCRIPTION_PUT,
+    STORE_SUBSCRIPTION_DROP,
+    STORE_DEVICE_PUT         /* make the device's row; its number is set before `done` runs */
+};
+
+/* A small write that rides in the next batch, in the order given. */
+struct store_op {
+    STAILQ_ENTRY(store_op) link;
+    enum store_op_type type;
+    struct user *user; /* pinned by the store while the op is pending */
+    char device_id[65];
+    char filter[80];
+    uint8_t qos, options;
+    uint32_t subscription_id;
+    uint32_t expiry_s;
+    /* STORE_DEVICE_PUT: where the cursor starts; after the commit what the row says */
+    uint64_t acked_seq, sent_seq, device_no;
+    /* After the commit; may be NULL. The device may be gone by then: look it up. */
+    void (*done)(struct broker *broker, struct store_op *op);
+    void *arg;
+    uint64_t arg_peer, arg_conn, arg_token;
+    uint8_t arg_codes[64];
+    uint8_t arg_code_count;
+};
+STAILQ_HEAD(store_op_list, store_op);
+
+MUST_CHECK int store_create(struct broker *broker);
+void store_destroy(struct broker *broker);
+/* True when connected, schema checked, generation known. */
+bool store_ready(const struct store *store);
+
+/* Adds one row to the batch that is forming; put is copied, its message reference is taken on
+ * success. *ret_index: its index in that batch, for the copy_of of a put added right after it. */
+MUST_CHECK int store_put(struct broker *broker, const struct put *put, int32_t *ret_index);
+/* NULL when out of memory. */
+struct store_op *store_op_create(enum store_op_type type, struct user *user,
+                                 const struct device *device);
+/* Takes op. */
+void store_op_add(struct broker *broker, struct store_op *op);
+
+/* The device's cursor moved: written with the next batch, in cursor_ms at most. */
+void store_cursor_moved(struct broker *broker, struct device *device);
+/* A device goes away: it is taken out of every queue of the store. */
+void store_forget_device(struct broker *broker, struct device *device);
+
+/* Loads user (in USER_LOADING); user_loaded follows. */
+void store_load_user(struct broker *broker, struct user *user);
+/* Reads up to store_fetch_rows messages after device->next_seq - 1 into device->ready, then
+ * inbox_fetched. No effect while one is under way. */
+void store_fetch(struct broker *broker, struct device *device);
+
+#endif

@@ -1,0 +1,592 @@
+/* store_batch - the write path: puts, small ops and cursors become transactions.
+ *
+ * Problem: a commit costs an fsync and a round trip, and each message needs one before its PUBACK.
+ * Method: one batch is under way at a time; everything that arrives meanwhile is the next one. At
+ * low load a batch is one message and costs what one commit costs; under load it grows until the
+ * database is the limit. Sequences are given in memory when a batch is sent, from the last committed
+ * one, so a batch that fails leaves nothing to undo.
+ * Cost: two copies of a payload (array, libpq) and no allocation a message: buffers are kept. */
+#include "broker/inbox.h"
+#include "broker/publish.h"
+#include "broker/store_internal.h"
+#include "broker/store_sql.h"
+#include "common/auto.h"
+#include "common/log.h"
+
+#include <endian.h>
+#include <stdio.h>
+
+/* Recycled batches: one under way, one forming, one for a backlog. */
+#define SPARE_BATCHES 3
+
+enum { CURSOR_USER, CURSOR_DEVICE, CURSOR_ACKED, CURSOR_SENT };
+
+static void on_cursor_timer(struct timer *timer)
+{
+    CONTAINER_OF(timer, struct store, cursor_timer)->cursor_due = true;
+}
+
+void batches_init(struct store *store)
+{
+    TAILQ_INIT(&store->batches);
+    TAILQ_INIT(&store->spare);
+    TAILQ_INIT(&store->dirty);
+    timer_init(&store->cursor_timer, on_cursor_timer);
+}
+
+static void batch_free(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->put_count; i++)
+        message_unref(batch->puts[i].message);
+    while (!STAILQ_EMPTY(&batch->ops)) {
+        struct store_op *op = STAILQ_FIRST(&batch->ops);
+
+        STAILQ_REMOVE_HEAD(&batch->ops, link);
+        free(op);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
+        pg_array_fini(&batch->cursors[i]);
+    free(batch->puts);
+    free(batch);
+}
+
+static void free_list(struct batch_list *list)
+{
+    while (!TAILQ_EMPTY(list)) {
+        struct batch *batch = TAILQ_FIRST(list);
+
+        TAILQ_REMOVE(list, batch, link);
+        batch_free(batch);
+    }
+}
+
+void batches_fini(struct store *store)
+{
+    free_list(&store->batches);
+    free_list(&store->spare);
+    for (size_t i = 0; i < ARRAY_LEN(store->columns); i++)
+        pg_array_fini(&store->columns[i]);
+    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+}
+
+/* The batch that is forming: the last, unless that is under way, has failed before or is full. */
+static struct batch *forming(struct store *store, bool continues)
+{
+    const struct options *o = &store->broker->options;
+    struct batch *last = TAILQ_LAST(&store->batches, batch_list);
+    bool usable = last && !(store->busy && last == TAILQ_FIRST(&store->batches)) &&
+                  !last->reconcile;
+
+    if (usable &&
+        (continues || (last->put_count < o->batch_rows && last->bytes < o->batch_bytes)))
+        return last;
+    last = TAILQ_FIRST(&store->spare);
+    if (last) {
+        TAILQ_REMOVE(&store->spare, last, link);
+        store->spare_count--;
+    } else {
+        last = calloc(1, sizeof(*last));
+        if (!last)
+            return NULL;
+        last->broker = store->broker;
+    }
+    STAILQ_INIT(&last->ops);
+    TAILQ_INSERT_TAIL(&store->batches, last, link);
+    return last;
+}
+
+int store_put(struct broker *broker, const struct put *put, int32_t *ret_index)
+{
+    struct batch *batch = forming(broker->store, put->copy_of >= 0);
+
+    if (!batch)
+        return ERR_NO_MEMORY;
+    if (batch->put_count == batch->put_cap) {
+        uint32_t cap = batch->put_cap ? batch->put_cap * 2 : 64;
+        struct put *puts = realloc(batch->puts, cap * sizeof(*puts));
+
+        if (!puts)
+            return ERR_NO_MEMORY;
+        batch->puts = puts;
+        batch->put_cap = cap;
+    }
+    *ret_index = (int32_t)batch->put_count;
+    batch->puts[batch->put_count++] = *put;
+    batch->bytes += put->message->payload.len + put->message->properties.len;
+    batch->once = batch->once || put->resend || put->message->key.len > 0;
+    return 0;
+}
+
+struct store_op *store_op_create(enum store_op_type type, struct user *user,
+                                 const struct device *device)
+{
+    struct store_op *op = calloc(1, sizeof(*op));
+
+    if (!op)
+        return NULL;
+    op->type = type;
+    op->user = user;
+    snprintf(op->device_id, sizeof(op->device_id), "%s", device->id);
+    return op;
+}
+
+void store_op_add(struct broker *broker, struct store_op *op)
+{
+    struct batch *batch = forming(broker->store, false);
+
+    if (!batch) {
+        /* the client's connector gives up after its own deadline and the client tries again */
+        log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL, "out of memory, a write is dropped");
+        free(op);
+        return;
+    }
+    user_pin(broker, op->user);
+    STAILQ_INSERT_TAIL(&batch->ops, op, link);
+}
+
+void store_cursor_moved(struct broker *broker, struct device *device)
+{
+    struct store *store = broker->store;
+
+    if (device->cursor_dirty || device->no == 0)
+        return;
+    device->cursor_dirty = true;
+    TAILQ_INSERT_TAIL(&store->dirty, device, dirty_link);
+    store->dirty_count++;
+    if (!timer_armed(&store->cursor_timer))
+        loop_timer_add(broker->loop, &store->cursor_timer, broker->options.cursor_ms);
+}
+
+/* --- sending --- */
+
+static void on_statement(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+    ExecStatusType status;
+
+    if (!result)
+        return; /* lost: the sync says so */
+    status = PQresultStatus(result);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || batch->failed)
+        return;
+    batch->failed = true;
+    snprintf(batch->error, sizeof(batch->error), "%.*s",
+             (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
+    snprintf(batch->sqlstate, sizeof(batch->sqlstate), "%s",
+             PQresultErrorField(result, PG_DIAG_SQLSTATE) ?: "");
+}
+
+static void on_commit(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+
+    on_statement(arg, result);
+    /* COMMIT of a transaction that failed "succeeds" as a ROLLBACK */
+    if (result && !batch->failed && strcmp(PQcmdStatus((PGresult *)result), "COMMIT") != 0) {
+        batch->failed = true;
+        snprintf(batch->error, sizeof(batch->error), "commit ended as %s",
+                 PQcmdStatus((PGresult *)result));
+    }
+}
+
+static void on_put_once(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+
+    on_statement(arg, result);
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        return;
+    for (int row = 0; row < PQntuples(result); row++) {
+        int64_t ord = pg_get_int8(result, row, PUT_ONCE_ORD);
+        struct put *put;
+
+        if (ord < 1 || ord > batch->put_count)
+            continue;
+        put = &batch->puts[ord - 1];
+        put->message->seq = (uint64_t)pg_get_int8(result, row, PUT_ONCE_SEQ);
+        if (put->message->seq != 0) {
+            put->verdict = PUT_STORED;
+        } else {
+            bool own = bytes_equal(pg_get_bytes(result, row, PUT_ONCE_MID),
+                                   bytes_of(put->message->mid.octets, MID_SIZE));
+
+            put->verdict =
+                own || pg_get_bool(result, row, PUT_ONCE_SAME) ? PUT_REPEATED : PUT_CONFLICT;
+        }
+    }
+}
+
+static void on_device_put(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+    struct store_op *op;
+
+    on_statement(arg, result);
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        return;
+    for (int row = 0; row < PQntuples(result); row++) {
+        uint64_t user_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_USER);
+        struct bytes id = pg_get_bytes(result, row, DEVICE_PUT_ID);
+
+        STAILQ_FOREACH (op, &batch->ops, link) {
+            if (op->type != STORE_DEVICE_PUT || op->user->no != user_no ||
+                !bytes_equal_string(id, op->device_id))
+                continue;
+            op->device_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_NO);
+            op->acked_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_ACKED);
+            op->sent_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_SENT);
+            break;
+        }
+    }
+}
+
+static void optional_time(struct pg_array *column, uint64_t unix_ms)
+{
+    if (unix_ms != 0)
+        pg_array_time(column, unix_ms);
+    else
+        pg_array_null(column);
+}
+
+static void encode_put(struct pg_array *c, const struct put *put, uint64_t seq)
+{
+    const struct message *m = put->message;
+
+    pg_array_int8(&c[0], (int64_t)put->to->no);
+    pg_array_int8(&c[1], (int64_t)seq);
+    pg_array_mid(&c[2], &m->mid);
+    pg_array_int8(&c[3], (int64_t)put->from_no);
+    pg_array_int8(&c[4], (int64_t)put->conversation);
+    if (m->origin_device != 0)
+        pg_array_int8(&c[5], (int64_t)m->origin_device);
+    else
+        pg_array_null(&c[5]);
+    pg_array_time(&c[6], m->sent_at_ms);
+    optional_time(&c[7], m->expires_at_ms);
+    pg_array_int2(&c[8], m->kind);
+    pg_array_bytes(&c[9], m->properties);
+    pg_array_bytes(&c[10], m->payload);
+}
+
+static int send_puts(struct store *store, struct batch *batch)
+{
+    static const enum pg_oid types[15] = {PG_INT8,        PG_INT8, PG_UUID,  PG_INT8,  PG_INT8,
+                                          PG_INT8,        PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
+                                          PG_INT2,        PG_BYTEA,       PG_BYTEA, PG_TEXT,
+                                          PG_INT8,        PG_BOOL,        PG_INT4};
+    struct pg_array *c = store->columns;
+    bool once = batch->once || batch->reconcile;
+    const char *values[16];
+    int lengths[16];
+    char reconcile = batch->reconcile ? 1 : 0;
+
+    store->batch_number++;
+    for (int i = 0; i < (once ? 15 : 11); i++)
+        pg_array_begin(&c[i], types[i]);
+    for (uint32_t i = 0; i < batch->put_count; i++) {
+        struct put *put = &batch->puts[i];
+
+        if (once) {
+            encode_put(c, put, put->to->last_seq);
+            if (put->message->key.len > 0 && put->copy_of < 0)
+                pg_array_bytes(&c[11], put->message->key);
+            else
+                pg_array_null(&c[11]);
+            pg_array_int8(&c[12], (int64_t)put->message->content_hash);
+            pg_array_bool(&c[13], put->resend);
+            pg_array_int4(&c[14], put->copy_of);
+            continue;
+        }
+        if (put->to->batch != store->batch_number) {
+            put->to->batch = store->batch_number;
+            put->to->assigned = put->to->last_seq;
+        }
+        put->message->seq = ++put->to->assigned;
+        put->verdict = PUT_STORED;
+        encode_put(c, put, put->message->seq);
+    }
+    if (!once)
+        return store_query(store->writer, SQL_PUT, c, 11, on_statement, batch);
+    for (uint32_t i = 0; i < batch->put_count; i++)
+        batch->puts[i].verdict = PUT_UNANSWERED;
+    for (int i = 0; i < 15; i++) {
+        pg_array_end(&c[i]);
+        if (!buf_ok(&c[i].buf))
+            return ERR_NO_MEMORY;
+        values[i] = (const char *)c[i].buf.data;
+        lengths[i] = (int)c[i].buf.len;
+    }
+    values[15] = &reconcile;
+    lengths[15] = 1;
+    return pg_query(store->writer, SQL_PUT_ONCE, values, lengths, on_put_once, batch);
+}
+
+/* How each kind of op becomes a statement: columns in order. */
+static int op_statement(enum store_op_type type)
+{
+    switch (type) {
+    case STORE_SESSION_CLEAR:
+        return SQL_SESSION_CLEAR;
+    case STORE_SESSION_PUT:
+        return SQL_SESSION_PUT;
+    case STORE_SESSION_LEAVE:
+        return SQL_SESSION_LEAVE;
+    case STORE_SUBSCRIPTION_PUT:
+        return SQL_SUBSCRIPTION_PUT;
+    case STORE_SUBSCRIPTION_DROP:
+        return SQL_SUBSCRIPTION_DROP;
+    case STORE_DEVICE_PUT:
+        break;
+    }
+    return SQL_DEVICE_PUT;
+}
+
+static const enum pg_oid *op_types(enum store_op_type type)
+{
+    static const enum pg_oid session[6] = {PG_INT8, PG_TEXT, PG_INT8};
+    static const enum pg_oid subscription[6] = {PG_INT8, PG_TEXT, PG_TEXT,
+                                                PG_INT2, PG_INT2, PG_INT8};
+
+    return type == STORE_SUBSCRIPTION_PUT || type == STORE_SUBSCRIPTION_DROP ? subscription
+                                                                             : session;
+}
+
+static void encode_op(struct pg_array *c, const struct store_op *op)
+{
+    pg_array_int8(&c[0], (int64_t)op->user->no);
+    pg_array_bytes(&c[1], bytes_of_string(op->device_id));
+    switch (op->type) {
+    case STORE_SESSION_CLEAR:
+        break;
+    case STORE_SESSION_PUT:
+    case STORE_SESSION_LEAVE:
+        pg_array_int8(&c[2], op->expiry_s);
+        break;
+    case STORE_DEVICE_PUT:
+        pg_array_int8(&c[2], (int64_t)op->acked_seq);
+        break;
+    case STORE_SUBSCRIPTION_PUT:
+    case STORE_SUBSCRIPTION_DROP:
+        pg_array_bytes(&c[2], bytes_of_string(op->filter));
+        if (op->type == STORE_SUBSCRIPTION_DROP)
+            break;
+        pg_array_int2(&c[3], op->qos);
+        pg_array_int2(&c[4], op->options);
+        pg_array_int8(&c[5], op->subscription_id);
+        break;
+    }
+}
+
+/* Same row again? An upsert may touch a row only once, and order matters between kinds. */
+static bool same_row(const struct store_op *a, const struct store_op *b)
+{
+    return a->user == b->user && strcmp(a->device_id, b->device_id) == 0;
+}
+
+/* Runs of one kind become one statement. A run is cut where a device comes again; to keep that
+ * check cheap a run is also cut at this many ops. */
+#define OP_RUN_MAX 256
+
+static int send_ops(struct store *store, struct batch *batch)
+{
+    struct store_op *op = STAILQ_FIRST(&batch->ops);
+
+    while (op) {
+        struct store_op *first = op;
+        const enum pg_oid *types = op_types(first->type);
+        int columns = sql_writer[op_statement(first->type)].param_count;
+        unsigned count = 0;
+        int r;
+
+        for (int i = 0; i < columns; i++)
+            pg_array_begin(&store->columns[i], types[i]);
+        for (; op && op->type == first->type && count < OP_RUN_MAX; op = STAILQ_NEXT(op, link)) {
+            struct store_op *earlier;
+
+            for (earlier = first; earlier != op; earlier = STAILQ_NEXT(earlier, link)) {
+                if (same_row(earlier, op))
+                    break;
+            }
+            if (earlier != op)
+                break;
+            encode_op(store->columns, op);
+            count++;
+        }
+        r = store_query(store->writer, op_statement(first->type), store->columns, columns,
+                        first->type == STORE_DEVICE_PUT ? on_device_put : on_statement, batch);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Takes the moved cursors into the batch; a batch that is tried again keeps the ones it has. */
+static int send_cursors(struct store *store, struct batch *batch)
+{
+    struct device *device;
+
+    if (!batch->cursors_taken) {
+        batch->cursors_taken = true;
+        batch->cursor_count = 0;
+        for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
+            pg_array_begin(&batch->cursors[i], PG_INT8);
+        while ((device = TAILQ_FIRST(&store->dirty))) {
+            TAILQ_REMOVE(&store->dirty, device, dirty_link);
+            device->cursor_dirty = false;
+            pg_array_int8(&batch->cursors[CURSOR_USER], (int64_t)device->user->no);
+            pg_array_int8(&batch->cursors[CURSOR_DEVICE], (int64_t)device->no);
+            pg_array_int8(&batch->cursors[CURSOR_ACKED], (int64_t)device->acked_seq);
+            pg_array_int8(&batch->cursors[CURSOR_SENT], (int64_t)device->sent_seq);
+            batch->cursor_count++;
+        }
+        store->dirty_count = 0;
+        store->cursor_due = false;
+        loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+    }
+    if (batch->cursor_count == 0)
+        return 0;
+    return store_query(store->writer, SQL_CURSORS, batch->cursors, 4, on_statement, batch);
+}
+
+static void on_batch_end(void *arg, bool ok);
+
+static int send_batch(struct store *store, struct batch *batch)
+{
+    struct broker *broker = store->broker;
+    uint64_t generation = htobe64(broker->generation);
+    const char *values[1] = {(const char *)&generation};
+    const int lengths[1] = {sizeof(generation)};
+    int r = pg_query(store->writer, SQL_BEGIN, NULL, NULL, on_statement, batch);
+
+    if (r == 0)
+        r = pg_query(store->writer, SQL_LOCK, NULL, NULL, on_statement, batch);
+    if (r == 0)
+        r = pg_query(store->writer, SQL_FENCE, values, lengths, on_statement, batch);
+    if (r == 0 && batch->put_count > 0)
+        r = send_puts(store, batch);
+    if (r == 0)
+        r = send_ops(store, batch);
+    if (r == 0)
+        r = send_cursors(store, batch);
+    if (r == 0)
+        r = pg_query(store->writer, SQL_COMMIT, NULL, NULL, on_commit, batch);
+    if (r == 0)
+        r = pg_sync(store->writer, on_batch_end, batch);
+    return r;
+}
+
+void batches_run(struct store *store)
+{
+    struct batch *batch = TAILQ_FIRST(&store->batches);
+
+    if (store->busy || !pg_ready(store->writer) || store->broker->generation == 0)
+        return;
+    if (!batch && store->cursor_due && store->dirty_count > 0)
+        batch = forming(store, false);
+    if (!batch)
+        return;
+    batch->failed = false;
+    store->busy = true;
+    if (send_batch(store, batch) < 0)
+        pg_reset(store->writer, "could not send a batch"); /* batches_lost follows */
+}
+
+void batches_lost(struct store *store)
+{
+    struct batch *batch = TAILQ_FIRST(&store->batches);
+
+    if (!store->busy)
+        return;
+    store->busy = false;
+    batch->reconcile = true;
+    store->broker->metrics.batch_failures++;
+}
+
+/* --- the outcome --- */
+
+/* The row is committed: from now on the device has a cursor. */
+static void device_stored(const struct store_op *op)
+{
+    struct device *device = device_find(op->user, bytes_of_string(op->device_id));
+
+    if (!device || device->no != 0)
+        return;
+    device->no = op->device_no;
+    device->acked_seq = op->acked_seq;
+    device->sent_seq = op->sent_seq;
+    device->next_seq = op->acked_seq + 1;
+}
+
+static void finish_ops(struct broker *broker, struct batch *batch)
+{
+    while (!STAILQ_EMPTY(&batch->ops)) {
+        struct store_op *op = STAILQ_FIRST(&batch->ops);
+        struct user *user = op->user;
+
+        STAILQ_REMOVE_HEAD(&batch->ops, link);
+        if (op->type == STORE_DEVICE_PUT)
+            device_stored(op);
+        if (op->done)
+            op->done(broker, op);
+        free(op);
+        user_unpin(broker, user);
+    }
+}
+
+static void committed(struct store *store, struct batch *batch)
+{
+    struct broker *broker = store->broker;
+
+    TAILQ_REMOVE(&store->batches, batch, link);
+    store->busy = false;
+    broker->metrics.batches++;
+    broker->metrics.batch_rows += batch->put_count;
+    broker->metrics.cursor_writes += batch->cursor_count;
+    publishes_committed(broker, batch->puts, batch->put_count);
+    finish_ops(broker, batch);
+    batch->put_count = 0;
+    batch->bytes = 0;
+    batch->once = batch->reconcile = batch->cursors_taken = false;
+    batch->cursor_count = 0;
+    if (store->spare_count < SPARE_BATCHES) {
+        TAILQ_INSERT_HEAD(&store->spare, batch, link);
+        store->spare_count++;
+    } else {
+        batch_free(batch);
+    }
+}
+
+/* Every original must have been answered; anything else is a defect of ours, and the safe reaction is
+ * to ask the database again. (A copy has no answer when its original was known.) */
+static bool all_answered(const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->put_count; i++) {
+        if (batch->puts[i].verdict == PUT_UNANSWERED && batch->puts[i].copy_of < 0)
+            return false;
+    }
+    return true;
+}
+
+static void on_batch_end(void *arg, bool ok)
+{
+    struct batch *batch = arg;
+    struct store *store = batch->broker->store;
+
+    if (!ok)
+        return; /* batches_lost follows */
+    if (!batch->failed && all_answered(batch)) {
+        committed(store, batch);
+        batches_run(store);
+        return;
+    }
+    if (strcmp(batch->sqlstate, "BK001") == 0) {
+        log_error(NULL, "another broker owns this database now, giving up: %s", batch->error);
+        loop_stop(store->broker->loop);
+        store->broker->generation = 0; /* nothing is sent any more */
+        return;
+    }
+    log_limited(loop_now_ms(store->broker->loop), LOG_ERROR, NULL,
+                "could not write a batch of %u messages, trying again: %s", batch->put_count,
+                batch->failed ? batch->error : "the database did not answer for all of them");
+    pg_reset(store->writer, "a batch failed"); /* ends the transaction; batches_lost follows */
+}

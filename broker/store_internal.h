@@ -1,0 +1,77 @@
+/* store_internal - what the store's own files share. Nobody else includes it. */
+#ifndef BECKON_BROKER_STORE_INTERNAL_H
+#define BECKON_BROKER_STORE_INTERNAL_H
+
+#include "broker/broker.h"
+#include "broker/pg.h"
+#include "broker/pg_array.h"
+#include "broker/store.h"
+
+/* As many as the widest statement has parameters. */
+#define STORE_MAX_PARAMS 16
+
+/* One transaction: forming, then waiting, then under way, then recycled. */
+struct batch {
+    TAILQ_ENTRY(batch) link;
+    struct broker *broker;
+    struct put *puts;
+    uint32_t put_count, put_cap;
+    size_t bytes; /* of payloads and properties */
+    bool once;    /* some put needs the lookup of SQL_PUT_ONCE */
+    bool reconcile; /* tried before, outcome unknown */
+    struct store_op_list ops;
+    struct pg_array cursors[4]; /* the values as they were when first sent */
+    uint32_t cursor_count;
+    bool cursors_taken;
+    bool failed; /* some statement failed: first error in `error` */
+    char error[256], sqlstate[6];
+};
+TAILQ_HEAD(batch_list, batch);
+
+struct store {
+    struct broker *broker;
+    struct pg *writer, *reader;
+
+    /* writer */
+    struct batch_list batches; /* oldest first; the first is under way when `busy` */
+    struct batch_list spare;   /* recycled, with their memory */
+    uint32_t spare_count;
+    bool busy;
+    uint64_t batch_number;
+    struct pg_array columns[STORE_MAX_PARAMS]; /* scratch, kept from batch to batch */
+    TAILQ_HEAD(, device) dirty; /* devices whose cursor moved */
+    uint32_t dirty_count;
+    struct timer cursor_timer;
+    bool cursor_due;
+
+    /* reader */
+    struct user_list load_queue, loading;
+    STAILQ_HEAD(device_queue, device) fetch_queue;
+    struct fetch {
+        uint32_t handle;
+        uint64_t after, upto;
+    } *fetches; /* under way, by ordinal */
+    uint32_t fetch_count, fetch_cap;
+    bool reading;
+    bool read_failed; /* read_timer tries again */
+    struct timer read_timer;
+    bool janitor_due;
+};
+
+void batches_init(struct store *store);
+void batches_fini(struct store *store);
+/* Sends the next batch if there is one and none is under way. */
+void batches_run(struct store *store);
+/* The writer is gone: what was under way waits to be tried again. */
+void batches_lost(struct store *store);
+
+void reads_init(struct store *store);
+void reads_run(struct store *store);
+void reads_fini(struct store *store);
+
+/* Adds columns[0..count) as parameters and executes; ERR_DATABASE when an encoder ran out of memory
+ * or the connection is gone. */
+MUST_CHECK int store_query(struct pg *pg, int statement, struct pg_array *columns, int count,
+                           pg_result_fn fn, void *arg);
+
+#endif

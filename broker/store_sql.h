@@ -1,0 +1,72 @@
+/* store_sql - every SQL statement of the broker's running life, and nothing else. (The statements of
+ * its start are in schema_check.c.) Parameters are described beside each text. */
+#ifndef BECKON_BROKER_STORE_SQL_H
+#define BECKON_BROKER_STORE_SQL_H
+
+#include "broker/pg.h"
+
+/* Two-part advisory lock key of ownership: ("beck" as int4, 1). Batches take it shared, a change of
+ * membership exclusively. */
+#define SQL_OWNERSHIP_LOCK "1650811755, 1"
+
+enum sql_writer {
+    SQL_BEGIN,
+    SQL_LOCK,
+    SQL_FENCE,
+    SQL_PUT,
+    SQL_PUT_ONCE,
+    SQL_SESSION_CLEAR,
+    SQL_SESSION_PUT,
+    SQL_SESSION_LEAVE,
+    SQL_SUBSCRIPTION_PUT,
+    SQL_SUBSCRIPTION_DROP,
+    SQL_DEVICE_PUT,
+    SQL_CURSORS,
+    SQL_COMMIT,
+    SQL_WRITER_COUNT
+};
+
+enum sql_reader {
+    SQL_LOAD_USERS,
+    SQL_LOAD_DEVICES,
+    SQL_LOAD_SESSIONS,
+    SQL_FETCH,
+    SQL_MAKE_PARTITIONS,
+    SQL_DROP_PARTITIONS,
+    SQL_DROP_SESSIONS,
+    SQL_READER_COUNT
+};
+
+extern const struct pg_statement sql_writer[SQL_WRITER_COUNT];
+extern const struct pg_statement sql_reader[SQL_READER_COUNT];
+
+/* Columns of results. */
+enum { PUT_ONCE_ORD, PUT_ONCE_SEQ, PUT_ONCE_MID, PUT_ONCE_SAME };
+enum { DEVICE_PUT_USER, DEVICE_PUT_ID, DEVICE_PUT_NO, DEVICE_PUT_ACKED, DEVICE_PUT_SENT };
+enum { LOAD_USER_ID, LOAD_USER_NO, LOAD_USER_LAST_SEQ, LOAD_USER_MAX_ACKED };
+enum { LOAD_DEVICE_USER, LOAD_DEVICE_NO, LOAD_DEVICE_ID, LOAD_DEVICE_ACKED, LOAD_DEVICE_SENT };
+enum {
+    LOAD_SESSION_USER,
+    LOAD_SESSION_DEVICE,
+    LOAD_SESSION_EXPIRY,
+    LOAD_SESSION_EXPIRES_AT,
+    LOAD_SESSION_FILTER,
+    LOAD_SESSION_QOS,
+    LOAD_SESSION_OPTIONS,
+    LOAD_SESSION_SUBSCRIPTION_ID
+};
+enum {
+    FETCH_ORD,
+    FETCH_SEQ,
+    FETCH_MID,
+    FETCH_KIND,
+    FETCH_FROM,
+    FETCH_CONVERSATION,
+    FETCH_ORIGIN,
+    FETCH_SENT_AT,
+    FETCH_EXPIRES_AT,
+    FETCH_PROPERTIES,
+    FETCH_PAYLOAD
+};
+
+#endif

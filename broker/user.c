@@ -1,0 +1,181 @@
+/* user - see the header. */
+#include "broker/user.h"
+
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/device.h"
+#include "broker/dispatch.h"
+#include "broker/store.h"
+#include "common/auto.h"
+#include "common/log.h"
+#include "common/topic.h"
+
+#include <stdlib.h>
+
+struct users {
+    struct hash by_id;
+    struct user_list idle; /* longest idle first */
+    uint32_t idle_count;
+};
+
+int users_create(struct broker *broker)
+{
+    struct users *users = calloc(1, sizeof(*users));
+
+    if (!users)
+        return ERR_NO_MEMORY;
+    TAILQ_INIT(&users->idle);
+    broker->users = users;
+    return 0;
+}
+
+static void user_free(struct broker *broker, struct user *user)
+{
+    struct device *device;
+
+    hash_remove(&broker->users->by_id, &user->node);
+    while ((device = TAILQ_FIRST(&user->devices)))
+        device_destroy(broker, device);
+    while (!STAILQ_EMPTY(&user->parked)) {
+        struct parked *parked = STAILQ_FIRST(&user->parked);
+
+        STAILQ_REMOVE_HEAD(&user->parked, link);
+        free(parked);
+    }
+    tail_fini(&user->tail);
+    free(user);
+}
+
+static void free_node(struct hash_node *node, void *arg)
+{
+    user_free(arg, CONTAINER_OF(node, struct user, node));
+}
+
+void users_destroy(struct broker *broker)
+{
+    if (!broker->users)
+        return;
+    hash_each(&broker->users->by_id, free_node, broker);
+    hash_fini(&broker->users->by_id);
+    free(broker->users);
+    broker->users = NULL;
+}
+
+static bool match(const struct hash_node *node, const void *key)
+{
+    return bytes_equal(user_id(CONTAINER_OF(node, const struct user, node)),
+                       *(const struct bytes *)key);
+}
+
+static struct user *find(const struct users *users, uint64_t hash, struct bytes id)
+{
+    struct hash_node *node = hash_find(&users->by_id, hash, match, &id);
+
+    return node ? CONTAINER_OF(node, struct user, node) : NULL;
+}
+
+static void not_idle(struct users *users, struct user *user)
+{
+    if (!user->idle)
+        return;
+    user->idle = false;
+    TAILQ_REMOVE(&users->idle, user, link);
+    users->idle_count--;
+}
+
+/* A loaded user that nothing pins any more waits to be used again, or forgotten. */
+static void maybe_idle(struct broker *broker, struct user *user)
+{
+    struct users *users = broker->users;
+    struct user *oldest;
+
+    if (user->pins > 0 || user->idle || user->state != USER_READY)
+        return;
+    tail_fini(&user->tail);
+    user->idle = true;
+    TAILQ_INSERT_TAIL(&users->idle, user, link);
+    users->idle_count++;
+    while (users->idle_count > broker->options.cache_users && (oldest = TAILQ_FIRST(&users->idle)) &&
+           oldest != user) {
+        not_idle(users, oldest);
+        user_free(broker, oldest);
+    }
+}
+
+struct user *users_get(struct broker *broker, struct bytes id)
+{
+    struct users *users = broker->users;
+    uint64_t hash = hash_bytes(id.data, id.len);
+    struct user *user = find(users, hash, id);
+
+    if (user || id.len == 0 || id.len > NAME_MAX_LEN)
+        return user;
+    user = calloc(1, sizeof(*user) + id.len + 1);
+    if (!user)
+        return NULL;
+    memcpy(user->id, id.data, id.len);
+    user->id_len = (uint8_t)id.len;
+    user->state = USER_LOADING;
+    TAILQ_INIT(&user->devices);
+    STAILQ_INIT(&user->parked);
+    if (hash_insert(&users->by_id, &user->node, hash) < 0) {
+        free(user);
+        return NULL;
+    }
+    store_load_user(broker, user);
+    return user;
+}
+
+struct user *users_find(struct broker *broker, struct bytes id)
+{
+    struct user *user = find(broker->users, hash_bytes(id.data, id.len), id);
+
+    return user && user->state == USER_READY ? user : NULL;
+}
+
+int user_park(struct broker *broker, struct user *user, uint64_t peer, struct bytes record)
+{
+    struct parked *parked = malloc(sizeof(*parked) + record.len);
+
+    if (!parked)
+        return ERR_NO_MEMORY;
+    parked->peer = peer;
+    parked->len = record.len;
+    memcpy(parked->record, record.data, record.len);
+    user_pin(broker, user);
+    STAILQ_INSERT_TAIL(&user->parked, parked, link);
+    return 0;
+}
+
+void user_pin(struct broker *broker, struct user *user)
+{
+    user->pins++;
+    not_idle(broker->users, user);
+}
+
+void user_unpin(struct broker *broker, struct user *user)
+{
+    user->pins--;
+    maybe_idle(broker, user);
+}
+
+/* Parked records are taken as one list and dispatched in order; one that must wait for another
+ * person parks itself there. While they run, `parked` is empty, so they do not queue behind
+ * themselves; nothing else can arrive in between. */
+void user_loaded(struct broker *broker, struct user *user)
+{
+    struct parked_list list = STAILQ_HEAD_INITIALIZER(list);
+
+    user->state = USER_READY;
+    user_pin(broker, user);
+    STAILQ_CONCAT(&list, &user->parked);
+    while (!STAILQ_EMPTY(&list)) {
+        struct parked *parked = STAILQ_FIRST(&list);
+
+        STAILQ_REMOVE_HEAD(&list, link);
+        dispatch_parked(broker, parked->peer, bytes_of(parked->record, (uint32_t)parked->len));
+        free(parked);
+        user_unpin(broker, user);
+    }
+    user_unpin(broker, user);
+}

@@ -1,0 +1,99 @@
+/* user - the people this broker has in memory, and what it knows of each: surrogate number, inbox
+ * head, devices, newest messages.
+ *
+ * Life cycle: users_get makes a user in USER_LOADING and asks the store; work that needs it is
+ * parked on it as the record it came in, and dispatched again when the rows are there. A user
+ * without sessions or other pins waits in an idle list, from which the longest idle is forgotten
+ * when the list exceeds cache.users. All state can be read again from PostgreSQL. Loop thread. */
+#ifndef BECKON_BROKER_USER_H
+#define BECKON_BROKER_USER_H
+
+#include "broker/message.h"
+#include "common/hash.h"
+
+#include <sys/queue.h>
+
+struct broker;
+struct device;
+
+enum user_state {
+    USER_LOADING, /* rows were asked for */
+    USER_READY
+};
+
+/* The newest committed messages, kept while a device of the person is online, so that delivery needs
+ * no read. A ring; seqs are contiguous. */
+struct tail {
+    struct message **ring;
+    uint32_t head, count, cap; /* cap is a power of two */
+    uint64_t first_seq;        /* of ring[head], when count > 0 */
+    size_t bytes;
+};
+
+/* A record that waits for the user. */
+struct parked {
+    STAILQ_ENTRY(parked) link;
+    uint64_t peer; /* bus peer id, 0 = none */
+    size_t len;
+    uint8_t record[];
+};
+STAILQ_HEAD(parked_list, parked);
+
+struct user {
+    struct hash_node node;
+    enum user_state state;
+    uint32_t pins; /* sessions, puts, parked work, Wills, device writes: not forgotten while > 0 */
+    bool idle;     /* in the idle list */
+    bool touched;  /* in the list of users whose devices are to be pumped this turn */
+    uint64_t no;
+    uint64_t last_seq;  /* committed */
+    uint64_t max_acked; /* newest that any device ever acknowledged */
+    uint64_t batch;     /* the batch `assigned` belongs to */
+    uint64_t assigned;  /* last sequence given in that batch */
+    TAILQ_ENTRY(user) link; /* load queue or idle list */
+    STAILQ_ENTRY(user) touched_link;
+    TAILQ_HEAD(device_list, device) devices;
+    struct tail tail;
+    struct parked_list parked;
+    uint8_t id_len;
+    char id[]; /* NUL-terminated */
+};
+TAILQ_HEAD(user_list, user);
+
+MUST_CHECK int users_create(struct broker *broker);
+void users_destroy(struct broker *broker);
+
+/* Finds or begins to load. NULL only when out of memory. */
+struct user *users_get(struct broker *broker, struct bytes id);
+/* In memory and ready, else NULL; never loads. */
+struct user *users_find(struct broker *broker, struct bytes id);
+
+/* Keeps the record for when the user is ready and everything parked before it was done. ERR_NO_MEMORY. */
+MUST_CHECK int user_park(struct broker *broker, struct user *user, uint64_t peer,
+                         struct bytes record);
+/* True when a record for this user must be parked. */
+static inline bool user_must_park(const struct user *user)
+{
+    return user->state != USER_READY || !STAILQ_EMPTY(&user->parked);
+}
+
+void user_pin(struct broker *broker, struct user *user);
+void user_unpin(struct broker *broker, struct user *user);
+
+/* The store's answer: rows are in. Dispatches what was parked. */
+void user_loaded(struct broker *broker, struct user *user);
+
+static inline struct bytes user_id(const struct user *user)
+{
+    return bytes_of(user->id, user->id_len);
+}
+
+/* Adds a committed message (takes a reference). */
+void tail_append(struct tail *tail, struct message *message);
+/* The message with that seq, or NULL. Borrowed. */
+struct message *tail_get(const struct tail *tail, uint64_t seq);
+/* Forgets everything before seq, then from the front until within the limits. */
+void tail_trim(struct tail *tail, uint64_t before_seq, uint32_t max_messages, size_t max_bytes);
+void tail_fini(struct tail *tail);
+
+#endif

@@ -1,0 +1,494 @@
+/* Tests of broker/inbox.c: sequences, windows, cursors. The store, the route and the bus around it are
+ * fakes that remember what they were asked. */
+#include "broker/inbox.h"
+
+#include "beckon/delivery_plugin.h"
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/route.h"
+#include "broker/store.h"
+#include "broker/will.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define MAX_SENT 1000
+
+static struct broker broker;
+static struct user *user;
+static struct device *device;
+static struct session session;
+static struct peer peer;
+static struct buf frame;
+
+/* --- fakes --- */
+
+static struct {
+    uint64_t id[MAX_SENT], seq[MAX_SENT];
+    bool redelivery[MAX_SENT];
+    unsigned count;
+} sent;
+static unsigned cursor_moves, fetches, lost;
+static bool route_full;
+
+void store_cursor_moved(struct broker *b, struct device *d)
+{
+    (void)b, (void)d;
+    cursor_moves++;
+}
+
+void store_fetch(struct broker *b, struct device *d)
+{
+    (void)b;
+    if (d->fetching)
+        return;
+    d->fetching = true;
+    fetches++;
+}
+
+void store_forget_device(struct broker *b, struct device *d)
+{
+    (void)b, (void)d;
+}
+
+void user_pin(struct broker *b, struct user *u)
+{
+    (void)b;
+    u->pins++;
+}
+
+void user_unpin(struct broker *b, struct user *u)
+{
+    (void)b;
+    u->pins--;
+}
+
+void will_destroy(struct will *will)
+{
+    ck_assert_ptr_null(will);
+}
+
+struct buf *bus_out(struct broker *b, struct peer *p)
+{
+    (void)b, (void)p;
+    return &frame;
+}
+
+struct session *session_find(struct broker *b, const struct peer *p, uint64_t conn)
+{
+    (void)b, (void)p;
+    return conn == session.conn ? &session : NULL;
+}
+
+bool route_available(const struct device *d)
+{
+    return d->session != NULL;
+}
+
+int route_deliver(struct broker *b, struct device *d, struct message *message, uint64_t id,
+                  bool redelivery)
+{
+    (void)b, (void)d;
+    if (route_full)
+        return ERR_AGAIN;
+    ck_assert_uint_lt(sent.count, MAX_SENT);
+    sent.id[sent.count] = id;
+    sent.seq[sent.count] = message->seq;
+    sent.redelivery[sent.count++] = redelivery;
+    return 0;
+}
+
+/* What `live` does: the socket's answer is the outcome. */
+void route_socket_result(struct broker *b, uint64_t id, uint32_t result)
+{
+    lost += result == DP_SOCKET_LOST;
+    inbox_outcome(b, id,
+                  result == DP_SOCKET_ACKED ? DP_ACKNOWLEDGED
+                                            : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
+                  result == DP_SOCKET_TOO_LARGE ? "too-large" : NULL);
+}
+
+/* --- fixture --- */
+
+static void setup(void)
+{
+    memset(&sent, 0, sizeof(sent));
+    memset(&broker, 0, sizeof(broker));
+    cursor_moves = fetches = lost = 0;
+    route_full = false;
+    STAILQ_INIT(&broker.touched);
+    broker.loop = loop_create();
+    ck_assert_ptr_nonnull(broker.loop);
+    broker.options.tail_messages = 1000;
+    broker.options.tail_bytes = 1000000;
+    user = calloc(1, sizeof(*user) + 4);
+    memcpy(user->id, "bob", 4);
+    user->id_len = 3;
+    user->state = USER_READY;
+    TAILQ_INIT(&user->devices);
+    STAILQ_INIT(&user->parked);
+    device = device_create(&broker, user, bytes_of_string("phone"));
+    device->no = 7;
+    device->inbox = true;
+    session = (struct session){
+        .conn = 1, .epoch = 5, .window = 4, .opened = true, .device = device, .peer = &peer};
+    device->session = &session;
+}
+
+static void teardown(void)
+{
+    device_destroy(&broker, device);
+    tail_fini(&user->tail);
+    free(user);
+    hash_fini(&broker.devices);
+    buf_release(&frame);
+    loop_destroy(broker.loop);
+}
+
+static struct message *make(uint64_t seq)
+{
+    struct wire_body body = {.kind = WIRE_BODY_USER, .from = bytes_of_string("alice")};
+    struct message *m = message_create(&body, body.from, body.from, bytes_of(NULL, 0));
+
+    m->seq = seq;
+    return m;
+}
+
+/* Commits messages up to and including last. */
+static void commit(uint64_t last)
+{
+    while (user->last_seq < last) {
+        struct message *m = make(user->last_seq + 1);
+
+        inbox_append(&broker, user, m);
+        message_unref(m);
+    }
+    inbox_pump_touched(&broker);
+}
+
+/* As if read back: messages first..last. */
+static void fetched(uint64_t first, uint64_t last)
+{
+    struct message **ready = calloc(last - first + 1, sizeof(*ready));
+
+    for (uint64_t seq = first; seq <= last; seq++)
+        ready[seq - first] = make(seq);
+    device->fetching = false;
+    inbox_fetched(&broker, device, ready, (uint32_t)(last - first + 1), 0);
+}
+
+static void ack(uint64_t acked)
+{
+    struct wire_ack record = {.conn = 1, .epoch = session.epoch, .acked_seq = acked};
+
+    inbox_on_ack(&broker, &peer, &record);
+}
+
+static void ack_more(uint64_t acked, uint64_t beyond)
+{
+    uint8_t encoded[8];
+    struct wire_ack record = {.conn = 1, .epoch = session.epoch, .acked_seq = acked};
+
+    for (int i = 0; i < 8; i++)
+        encoded[i] = (uint8_t)(beyond >> (8 * i));
+    record.more = (struct wire_list){.count = 1, .encoded = bytes_of(encoded, 8)};
+    inbox_on_ack(&broker, &peer, &record);
+}
+
+static void reconnect(uint64_t epoch)
+{
+    inbox_connection_lost(&broker, device);
+    session.epoch = epoch;
+    inbox_pump(&broker, device);
+    if (device->fetching)
+        fetched(device->next_seq, user->last_seq);
+}
+
+/* --- tests --- */
+
+START_TEST(delivers_in_order_within_the_window)
+{
+    commit(10);
+    ck_assert_uint_eq(sent.count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(sent.seq[i], i + 1);
+    ack(1);
+    ck_assert_uint_eq(sent.count, 5);
+    ck_assert_uint_eq(device->acked_seq, 1);
+    ack(5);
+    ck_assert_uint_eq(sent.count, 9);
+    ack(10);
+    ck_assert_uint_eq(device->acked_seq, 9); /* 10 was never sent when that came */
+    ack(10);
+    ck_assert_uint_eq(device->acked_seq, 10);
+    ck_assert_uint_eq(fetches, 0);
+    ck_assert_ptr_null(device->ring);
+    ck_assert_uint_eq(user->tail.count, 0);
+    ck_assert_uint_eq(user->max_acked, 10);
+}
+END_TEST
+
+START_TEST(acknowledged_beyond_a_gap)
+{
+    commit(4);
+    ack_more(0, 3);
+    ck_assert_uint_eq(device->acked_seq, 0);
+    ck_assert_uint_eq(device->outstanding, 3);
+    ack(1);
+    ck_assert_uint_eq(device->acked_seq, 1);
+    ack(2);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    ack(4);
+    ck_assert_uint_eq(device->acked_seq, 4);
+}
+END_TEST
+
+START_TEST(lost_connection_makes_it_due_again_with_dup)
+{
+    commit(3);
+    ack_more(1, 3);
+    reconnect(6);
+    ck_assert_uint_eq(lost, 1); /* 2; 1 and 3 were done */
+    ck_assert_uint_eq(sent.count, 4);
+    ck_assert_uint_eq(sent.seq[3], 2);
+    ck_assert(sent.redelivery[3]);
+    commit(4);
+    ck_assert_uint_eq(sent.count, 5);
+    ck_assert_uint_eq(sent.seq[4], 4); /* 3 is not sent again */
+    ck_assert(!sent.redelivery[4]);
+    ack(4);
+    ck_assert_uint_eq(device->acked_seq, 4);
+}
+END_TEST
+
+START_TEST(older_connection_does_not_count)
+{
+    struct wire_ack stale = {.conn = 1, .epoch = 5, .acked_seq = 3};
+
+    commit(3);
+    reconnect(6);
+    inbox_on_ack(&broker, &peer, &stale);
+    ck_assert_uint_eq(device->acked_seq, 0);
+    ck_assert_uint_eq(device->outstanding, 3);
+}
+END_TEST
+
+START_TEST(a_new_session_has_no_dup)
+{
+    commit(3);
+    inbox_connection_lost(&broker, device);
+    inbox_restart(&broker, device);
+    session.epoch = 6;
+    inbox_pump(&broker, device);
+    fetched(1, 3);
+    ck_assert_uint_eq(sent.count, 6);
+    ck_assert(!sent.redelivery[3]);
+}
+END_TEST
+
+START_TEST(backlog_is_read_then_the_tail_goes_on)
+{
+    user->last_seq = 6;
+    inbox_pump(&broker, device);
+    ck_assert_uint_eq(sent.count, 0);
+    ck_assert_uint_eq(fetches, 1);
+    commit(8); /* while the read is under way */
+    ck_assert_uint_eq(sent.count, 0);
+    fetched(1, 6);
+    ck_assert_uint_eq(sent.count, 4);
+    ack(4);
+    ck_assert_uint_eq(sent.count, 8);
+    ck_assert_uint_eq(sent.seq[7], 8);
+    ck_assert_uint_eq(fetches, 1);
+}
+END_TEST
+
+START_TEST(hole_left_by_retention_is_passed)
+{
+    user->last_seq = 10;
+    inbox_pump(&broker, device);
+    fetched(8, 10); /* 1 to 7 went with their partition */
+    ck_assert_uint_eq(sent.count, 3);
+    ck_assert_uint_eq(device->acked_seq, 7);
+    ack(10);
+    ck_assert_uint_eq(device->acked_seq, 10);
+}
+END_TEST
+
+START_TEST(nothing_left_moves_the_cursor)
+{
+    user->last_seq = 10;
+    inbox_pump(&broker, device);
+    device->fetching = false;
+    inbox_fetched(&broker, device, NULL, 0, 10);
+    ck_assert_uint_eq(device->acked_seq, 10);
+    commit(11);
+    ck_assert_uint_eq(sent.count, 1);
+    ck_assert_uint_eq(sent.seq[0], 11);
+}
+END_TEST
+
+START_TEST(expired_and_own_copies_are_passed)
+{
+    struct message *m;
+
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        m = make(seq);
+        m->expires_at_ms = seq == 2 ? 1 : 0;
+        m->origin_device = seq == 3 ? device->no : 0;
+        inbox_append(&broker, user, m);
+        message_unref(m);
+    }
+    inbox_pump_touched(&broker);
+    ck_assert_uint_eq(sent.count, 2);
+    ck_assert_uint_eq(sent.seq[1], 4);
+    ck_assert_uint_eq(broker.metrics.expired, 1);
+    ack(1);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    ack(4);
+    ck_assert_uint_eq(device->acked_seq, 4);
+}
+END_TEST
+
+START_TEST(too_large_is_passed_and_counted)
+{
+    struct wire_skip skip = {.conn = 1, .epoch = 5, .seq = 1, .size = 9, .limit = 5};
+
+    commit(2);
+    inbox_on_skip(&broker, &peer, &skip);
+    ck_assert_uint_eq(device->acked_seq, 1);
+    ck_assert_uint_eq(broker.metrics.too_large, 1);
+    ack(2);
+    ck_assert_uint_eq(device->acked_seq, 2);
+}
+END_TEST
+
+START_TEST(full_route_is_asked_again)
+{
+    route_full = true;
+    commit(2);
+    ck_assert_uint_eq(sent.count, 0);
+    ck_assert_uint_eq(device->outstanding, 0);
+    route_full = false;
+    inbox_pump(&broker, device);
+    ck_assert_uint_eq(sent.count, 2);
+    ck_assert_uint_eq(sent.seq[0], 1);
+    ack(2);
+    ck_assert_uint_eq(device->acked_seq, 2);
+}
+END_TEST
+
+START_TEST(adopts_what_a_connector_has_sent)
+{
+    uint8_t encoded[16] = {4, 0, 0, 0, 0, 0, 0, 0, 6};
+    struct wire_list list = {.count = 2, .encoded = bytes_of(encoded, sizeof(encoded))};
+
+    user->last_seq = 8;
+    device->acked_seq = 1;
+    device->next_seq = 2;
+    inbox_adopt(&broker, device, 3, list);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    ck_assert_uint_eq(device->outstanding, 2);
+    inbox_pump(&broker, device);
+    fetched(7, 8);
+    ck_assert_uint_eq(sent.count, 2); /* 7 and 8; 4 and 6 are on the way already */
+    ck_assert_uint_eq(sent.seq[0], 7);
+    ack(4);
+    ck_assert_uint_eq(device->acked_seq, 5); /* 5 was acknowledged beyond the gap */
+    ack(8);
+    ck_assert_uint_eq(device->acked_seq, 8);
+}
+END_TEST
+
+START_TEST(adoption_never_moves_back_or_ahead)
+{
+    struct wire_list none = {0};
+
+    user->last_seq = 5;
+    device->acked_seq = 3;
+    inbox_adopt(&broker, device, 2, none);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    inbox_adopt(&broker, device, 99, none);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    ck_assert_uint_eq(device->next_seq, 4);
+}
+END_TEST
+
+START_TEST(late_outcome_is_counted_only)
+{
+    commit(1);
+    ack(1);
+    inbox_outcome(&broker, sent.id[0], DP_ACKNOWLEDGED, NULL);
+    inbox_outcome(&broker, ~sent.id[0], DP_ACKNOWLEDGED, NULL);
+    ck_assert_uint_eq(broker.metrics.late_outcomes, 2);
+    ck_assert_uint_eq(broker.metrics.acknowledged, 1);
+}
+END_TEST
+
+/* Any order of commits, acknowledgements (also out of order) and lost connections: each message is
+ * delivered at least once, in order on each connection, the window is kept, the cursor never passes
+ * one that was not acknowledged. */
+START_TEST(random_histories)
+{
+    bool acked[201] = {false};
+    unsigned from = 0; /* first of `sent` on this connection */
+
+    srandom((unsigned)_i);
+    while (device->acked_seq < 200) {
+        long what = random() % 10;
+
+        if (what < 4 && user->last_seq < 200) {
+            commit(user->last_seq + 1 + (uint64_t)(random() % 3) < 200 ? user->last_seq + 1 : 200);
+        } else if (what < 9 && sent.count > from) {
+            uint64_t seq = sent.seq[from + (unsigned)random() % (sent.count - from)];
+            uint64_t contiguous = device->acked_seq;
+
+            acked[seq] = true;
+            while (contiguous < 200 && acked[contiguous + 1])
+                contiguous++;
+            ack_more(contiguous, seq);
+        } else if (what == 9 && sent.count < MAX_SENT - 250) {
+            from = sent.count;
+            reconnect(session.epoch + 1);
+        }
+        if (device->fetching)
+            fetched(device->next_seq, user->last_seq);
+        ck_assert_uint_le(device->outstanding, session.window);
+        for (uint64_t seq = 1; seq <= device->acked_seq; seq++)
+            ck_assert(acked[seq]);
+        for (unsigned i = from + 1; i < sent.count; i++)
+            ck_assert_uint_gt(sent.seq[i], sent.seq[i - 1]);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("inbox");
+    TCase *tcase = tcase_create("inbox");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, delivers_in_order_within_the_window);
+    tcase_add_test(tcase, acknowledged_beyond_a_gap);
+    tcase_add_test(tcase, lost_connection_makes_it_due_again_with_dup);
+    tcase_add_test(tcase, older_connection_does_not_count);
+    tcase_add_test(tcase, a_new_session_has_no_dup);
+    tcase_add_test(tcase, backlog_is_read_then_the_tail_goes_on);
+    tcase_add_test(tcase, hole_left_by_retention_is_passed);
+    tcase_add_test(tcase, nothing_left_moves_the_cursor);
+    tcase_add_test(tcase, expired_and_own_copies_are_passed);
+    tcase_add_test(tcase, too_large_is_passed_and_counted);
+    tcase_add_test(tcase, full_route_is_asked_again);
+    tcase_add_test(tcase, adopts_what_a_connector_has_sent);
+    tcase_add_test(tcase, adoption_never_moves_back_or_ahead);
+    tcase_add_test(tcase, late_outcome_is_counted_only);
+    tcase_add_loop_test(tcase, random_histories, 0, 15);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
