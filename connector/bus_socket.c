@@ -1,0 +1,119 @@
+/* bus_socket - libzmq's options for "one socket, one TCP connection".
+ *
+ * libzmq reconnects by itself and keeps its queue meanwhile, so what was sent before a break would
+ * arrive at the broker ahead of what is sent again. Therefore: no reconnection (ZMQ_RECONNECT_IVL
+ * -1), nothing queued without a connection (ZMQ_IMMEDIATE), and a monitor that says when the one
+ * connection is up and when it is gone. */
+#include "connector/bus_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <zmq.h>
+
+#define ROUTING_ID_BYTES 16 /* random: never that of an earlier socket, on any machine */
+/* Frames libzmq takes before it says "would block". A frame holds a turn's records, so a few are
+ * much; what does not fit waits here, where it is counted. */
+#define SEND_FRAMES 64
+
+#define GONE_EVENTS                                                                                \
+    (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |            \
+     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+static int set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof(value));
+}
+
+static int configure(void *dealer)
+{
+    uint8_t routing_id[ROUTING_ID_BYTES];
+
+    if (getrandom(routing_id, sizeof(routing_id), 0) != (ssize_t)sizeof(routing_id))
+        return -1;
+    routing_id[0] |= 1; /* libzmq keeps ids that begin with 0 for itself */
+    if (zmq_setsockopt(dealer, ZMQ_ROUTING_ID, routing_id, sizeof(routing_id)) < 0 ||
+        set_int(dealer, ZMQ_IMMEDIATE, 1) < 0 || set_int(dealer, ZMQ_LINGER, 0) < 0 ||
+        set_int(dealer, ZMQ_RECONNECT_IVL, -1) < 0 || set_int(dealer, ZMQ_IPV6, 1) < 0 ||
+        set_int(dealer, ZMQ_SNDHWM, SEND_FRAMES) < 0)
+        return -1;
+    return 0;
+}
+
+int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context, const char *endpoint,
+                    unsigned number, zwatch_fn on_readable, zwatch_fn on_monitor, void *arg)
+{
+    char address[48];
+    int r = ERR_SYSTEM;
+
+    snprintf(address, sizeof(address), "inproc://bus-monitor-%u", number);
+    *s = (struct bus_socket){0};
+    s->dealer = zmq_socket(context, ZMQ_DEALER);
+    s->monitor = zmq_socket(context, ZMQ_PAIR);
+    if (s->dealer == NULL || s->monitor == NULL || configure(s->dealer) < 0 ||
+        set_int(s->monitor, ZMQ_LINGER, 0) < 0 ||
+        zmq_socket_monitor(s->dealer, address, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | GONE_EVENTS) < 0 ||
+        zmq_connect(s->monitor, address) < 0)
+        goto fail;
+    r = zwatch_create(loop, s->monitor, on_monitor, arg, &s->monitor_watch);
+    if (r < 0)
+        goto fail;
+    r = zwatch_create(loop, s->dealer, on_readable, arg, &s->dealer_watch);
+    if (r < 0)
+        goto fail;
+    if (zmq_connect(s->dealer, endpoint) < 0) {
+        r = ERR_CONFIG;
+        goto fail;
+    }
+    return 0;
+
+fail:
+    bus_socket_close(s, 0);
+    return r;
+}
+
+void bus_socket_close(struct bus_socket *s, int linger_ms)
+{
+    int saved = errno;
+
+    zwatch_destroy(s->dealer_watch);
+    zwatch_destroy(s->monitor_watch);
+    if (s->dealer != NULL) {
+        /* Closing succeeds on any socket of ours; both calls fail only for a foreign pointer. */
+        IGNORE_RESULT(zmq_socket_monitor(s->dealer, NULL, 0));
+        IGNORE_RESULT(set_int(s->dealer, ZMQ_LINGER, linger_ms));
+        zmq_close(s->dealer);
+    }
+    if (s->monitor != NULL)
+        zmq_close(s->monitor);
+    *s = (struct bus_socket){0};
+    errno = saved;
+}
+
+enum bus_socket_news bus_socket_news(struct bus_socket *s)
+{
+    uint8_t head[6], address[256]; /* u16 event, u32 value; an endpoint for logs */
+    uint16_t event;
+
+    if (zmq_recv(s->monitor, head, sizeof(head), ZMQ_DONTWAIT) != (int)sizeof(head))
+        return BUS_SOCKET_NOTHING;
+    /* Both parts arrive together; the second is not needed. */
+    IGNORE_RESULT(zmq_recv(s->monitor, address, sizeof(address), ZMQ_DONTWAIT));
+    memcpy(&event, head, sizeof(event));
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        return BUS_SOCKET_CONNECTED;
+    return (event & GONE_EVENTS) != 0 ? BUS_SOCKET_GONE : BUS_SOCKET_NOTHING;
+}
+
+int bus_socket_send(struct bus_socket *s, const struct buf *frame)
+{
+    int r;
+
+    do
+        r = zmq_send(s->dealer, frame->data, frame->len, ZMQ_DONTWAIT);
+    while (r < 0 && errno == EINTR);
+    if (r >= 0)
+        return 0;
+    return errno == EAGAIN ? ERR_AGAIN : ERR_SYSTEM;
+}

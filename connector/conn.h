@@ -1,0 +1,182 @@
+/* conn - one client connection: its object, where it lives, how it ends.
+ *
+ * Connections live in chunks of slots that are reused and never freed. The outside names one by its
+ * handle (generation << 32 | slot + 1), which is never reused while the process lives: what the
+ * broker sends for a connection that is gone finds nothing. Closed is not freed: conn_close only
+ * ends a connection; its memory is taken back at the end of the turn, so callers up the stack may
+ * still look at its state. Loop thread only.
+ *
+ * An idle connection owns no buffer: `in` exists while a packet is incomplete or waits, outq and
+ * inflight while something is to be sent or acknowledged. */
+#ifndef BECKON_CONNECTOR_CONN_H
+#define BECKON_CONNECTOR_CONN_H
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#include "connector/conn_state.h"
+#include "connector/connector.h"
+#include "connector/inflight.h"
+#include "connector/mqtt_codec.h"
+#include "connector/outq.h"
+#include "connector/transport.h"
+#include "connector/will.h"
+
+enum close_reason {
+#define CLOSE(name, mqtt_reason, will, level, counter, text) CLOSE_##name,
+#include "connector/close_reasons.def"
+#undef CLOSE
+    CLOSE_REASON_COUNT
+};
+
+struct peer_address {
+    uint8_t octets[16]; /* IPv4 in the first four */
+    uint16_t port;
+    uint8_t family; /* AF_INET, AF_INET6 */
+};
+
+/* Who is connected: made by a good CONNECT. One allocation, exactly as large as the names need. */
+struct client {
+    uint64_t epoch; /* 0 until the session is open */
+    uint64_t token_issued_s;
+    uint64_t token_expires_s;
+    uint64_t lease_until_ms; /* background: when the time granted by the client's system is over;
+                                0 = the client did not say */
+    struct will *will;       /* owned; NULL = none, or handed on */
+    uint32_t session_expiry_s; /* asked for; once open: granted */
+    uint32_t lease_s;          /* as the client said it last */
+    uint16_t receive_max;
+    uint16_t keep_alive_s;  /* in force; 0 = none */
+    uint8_t device_state;   /* enum wire_device_state */
+    bool clean_start, service;
+    bool asked_expiry;       /* CONNECT's Session Expiry Interval was above 0 */
+    bool keep_alive_changed; /* it is not what CONNECT asked for */
+    uint8_t user_len, device_len;
+    char names[]; /* user, NUL, device, NUL */
+};
+
+/* The one subscription a session can hold: inbox/#. */
+struct inbox_subscription {
+    uint32_t id; /* Subscription Identifier, 0 = none */
+    bool active;
+    uint8_t qos, options;
+};
+
+enum turn_flag { /* why a connection is on the list for the end of the turn */
+    TURN_FLUSH = 1, /* outq has to be written */
+    TURN_ACK = 2    /* the broker has to be told what was acknowledged */
+};
+
+/* The budget. 100,000 idle connections are 25 MB here plus a client (some 100 bytes) each; the
+ * kernel's socket costs several times that. Pointer-sized and hot fields first. */
+#define CONN_BUDGET 256
+
+struct conn {
+    struct connector *connector;
+    struct transport transport;
+    loop_id io;
+    uint32_t slot, generation;
+    TAILQ_ENTRY(conn) state_link; /* conn_state.c */
+    TAILQ_ENTRY(conn) ready_link; /* has input to handle without waiting for the socket */
+    struct conn *turn_next;       /* valid while turn_flags is not 0 */
+    struct timer timer;           /* what the state waits for: keepalive.c */
+    uint64_t last_seen_ms;        /* last whole packet */
+    uint8_t *in;                  /* whole and incomplete packets not handled yet, or NULL */
+    uint32_t in_len, in_cap;
+    struct outq outq;
+    struct client *client;  /* NULL before a good CONNECT */
+    uint64_t last_request;  /* token of the newest of its requests to the broker, 0 = none */
+    struct inflight inflight;
+    struct inbox_subscription inbox;
+    uint32_t max_packet_bytes; /* the client's limit, 0 = none */
+    uint16_t unanswered;       /* QoS 1 publishes the broker has not answered */
+    struct peer_address peer;
+    uint8_t state; /* enum conn_state; written by conn_set_state only */
+    uint8_t level; /* enum mqtt_level, 0 before CONNECT */
+    uint8_t turn_flags;
+    bool ready;     /* on the ready list */
+    bool reading;   /* epoll watches for input */
+    bool writing;   /* epoll watches for room to write */
+    bool finished;  /* the transport was told that no more follows */
+    bool terse;     /* MQTT 5 Request Problem Information 0: no Reason String in acknowledgements */
+};
+_Static_assert(sizeof(struct conn) <= CONN_BUDGET, "struct conn is over its budget");
+
+struct conns {
+    struct connector *connector;
+    struct conn **chunks;
+    uint32_t chunk_count;
+    struct conn_lists lists;
+    struct conn_list ready;
+    uint32_t ready_count;
+    struct conn *turn; /* singly linked through turn_next */
+    struct loop_task run_ready;
+    struct loop_garbage reap;
+    bool reaping; /* reap is waiting for the end of the turn */
+};
+
+MUST_CHECK int conns_create(struct connector *connector);
+/* Closes descriptors and frees everything; tells nobody. */
+void conns_destroy(struct conns *conns);
+/* Connections that hold a descriptor. */
+uint32_t conns_open_count(const struct conns *conns);
+
+/* Takes fd (closed on failure too) and waits for its CONNECT. 0; ERR_NO_MEMORY, ERR_SYSTEM. */
+MUST_CHECK int conn_accept(struct conns *conns, int fd, const struct peer_address *peer);
+uint64_t conn_handle(const struct conn *c);
+/* NULL when that connection is gone. */
+struct conn *conn_find(const struct conns *conns, uint64_t handle);
+
+/* CONNACK 0 was sent and the session is not over. */
+static inline bool conn_is_open(const struct conn *c)
+{
+    return c->state == CONN_ACTIVE || c->state == CONN_STALLED;
+}
+
+static inline struct bytes client_user(const struct client *client)
+{
+    return bytes_of(client->names, client->user_len);
+}
+
+static inline struct bytes client_device(const struct client *client)
+{
+    return bytes_of(client->names + client->user_len + 1, client->device_len);
+}
+
+/* Ends the connection. Ends its session towards the broker, says DISCONNECT where the reason and
+ * the protocol version call for it, and closes the socket once that is written and the peer has
+ * closed too (or at once when the peer is lost). fault may be NULL unless the reason's table entry
+ * says FAULT. No effect on a connection that is draining or closed, except that a LOST one is
+ * closed at once. */
+void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_fault *fault);
+/* The timer of a draining connection: the peer had its time. */
+void conn_close_now(struct conn *c);
+
+/* Appends to the client's output: give what conn_begin returned back to conn_end at once.
+ * conn_end closes a client that lets more than its share wait. */
+struct buf conn_begin(struct conn *c);
+void conn_end(struct conn *c, struct buf *buf);
+/* text, or NULL when the client's Maximum Packet Size leaves no room for it. */
+const char *conn_reason_string(const struct conn *c, const char *text);
+/* Puts the connection on the list for the end of the turn. */
+void conn_mark(struct conn *c, enum turn_flag flag);
+
+/* For log calls: names the connection, and the client once it is known. Valid while c is. */
+struct log_subject conn_log(const struct conn *c);
+
+/* conn_io.c: input and output. */
+
+/* True when a packet of this client would be handled now. */
+bool conn_can_read(const struct conn *c);
+void conn_on_io(void *arg, uint32_t events);
+/* Something that kept this connection from being read is over, or just came up. */
+void conn_update_reading(struct conn *c);
+/* Takes it off the ready list. */
+void conn_not_ready(struct conn *c);
+/* Writes what waits. End of the turn. */
+void conn_flush(struct conn *c);
+/* Handles leftover input of the connections on the ready list. */
+void conns_run_ready(void *arg);
+
+#endif

@@ -1,0 +1,49 @@
+/* connector - what the parts of a connector process share: the loop, the options in force, and the
+ * parts themselves. One per process, made in main, passed to everybody. Loop thread only. */
+#ifndef BECKON_CONNECTOR_CONNECTOR_H
+#define BECKON_CONNECTOR_CONNECTOR_H
+
+#include "common/buf.h"
+#include "common/loop.h"
+
+#include "connector/options.h"
+
+struct auth;
+struct bus;
+struct bus_requests;
+struct conns;
+struct listener;
+struct wills;
+
+struct metrics {
+#define METRIC(name, help) uint64_t name;
+#include "connector/metrics.def"
+#undef METRIC
+};
+
+/* What is read from one client in one turn: enough to fill a fast link, little enough that one
+ * client can't hold up the others for more than a fraction of a millisecond. */
+#define READ_BYTES_PER_TURN 65536
+/* Shared by all connections: a read and what an earlier one left over, or the sequences of one
+ * connection (8 bytes each, and a broker's window is at most 16,384). */
+#define SCRATCH_BYTES 262144
+
+struct connector {
+    struct loop *loop;
+    struct options options;
+    struct metrics metrics;
+    struct conns *conns;
+    struct bus *bus;
+    struct bus_requests *requests;
+    struct wills *wills;
+    struct auth *auth;
+    struct listener *listener; /* NULL once the process stops */
+    void *scratch;             /* SCRATCH_BYTES; valid within one callback */
+    struct buf properties;     /* of the packet being handled, to be forwarded */
+    struct buf record;         /* where a request is encoded while there is no link */
+};
+
+/* The counters as one log line. */
+void metrics_log(const struct metrics *metrics);
+
+#endif

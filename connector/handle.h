@@ -1,0 +1,58 @@
+/* handle - what happens with each packet of a client and each record of the broker: one file a
+ * packet, handle_packet.c and handle_record.c choose among them. Loop thread only. */
+#ifndef BECKON_CONNECTOR_HANDLE_H
+#define BECKON_CONNECTOR_HANDLE_H
+
+#include "common/wire.h"
+
+#include "connector/mqtt_codec.h"
+
+struct conn;
+struct connector;
+
+/* One whole packet. False: it can't be handled until the broker answers something; the connection
+ * is stalled and the caller keeps the packet. */
+MUST_CHECK bool handle_packet(struct conn *c, struct bytes data);
+/* What came can't be a packet (err: what mqtt_packet_size said) or can't be the first one. */
+void handle_bad_header(struct conn *c, int err);
+
+/* As handle_packet. */
+MUST_CHECK bool handle_publish(struct conn *c, const struct mqtt_publish *publish);
+MUST_CHECK bool handle_subscribe(struct conn *c, const struct mqtt_subscribe *subscribe);
+void handle_connect(struct conn *c, const struct mqtt_connect *connect);
+void handle_puback(struct conn *c, const struct mqtt_puback *puback);
+void handle_ping(struct conn *c);
+void handle_disconnect(struct conn *c, const struct mqtt_disconnect *disconnect);
+
+/* Ends a connection that was not open yet, with CONNACK. */
+void connect_refuse(struct conn *c, uint8_t reason, const char *text);
+/* CONNACK 0. The state is CONN_ACTIVE already. */
+void connect_accept(struct conn *c, bool session_present, uint32_t granted_expiry_s);
+
+/* What a publish is refused with. reason 0: it is not. */
+struct refusal {
+    uint8_t reason;
+    const char *text; /* constant */
+};
+/* me/state, me/token. */
+struct refusal me_state(struct conn *c, struct bytes payload);
+struct refusal me_token(struct conn *c, struct bytes payload);
+/* MQTT 5 Payload Format Indicator 1 promises UTF-8 (section 3.3.2.3.2). */
+bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload);
+
+/* Gives the broker a request and remembers it until it is answered: record was encoded at the end
+ * of what request_buf returned, from offset start. codes as in struct bus_request. Closes
+ * the connection when memory runs out (then false). */
+bool request_add(struct conn *c, enum wire_type type, uint16_t packet_id, const struct buf *out,
+                 size_t start, struct bytes codes);
+/* Where to encode the request: the frame of the turn, or a spare buffer while there is no link. */
+struct buf *request_buf(struct connector *connector);
+
+/* A record of the broker; arg is the connector. */
+void handle_record(void *arg, const struct wire_record *record);
+void publish_on_published(struct connector *connector, const struct wire_published *published);
+void subscribe_on_suback(struct connector *connector, const struct wire_suback *suback);
+void deliver_message(struct connector *connector, const struct wire_deliver *deliver);
+void deliver_live(struct connector *connector, const struct wire_live *live);
+
+#endif

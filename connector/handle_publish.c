@@ -1,0 +1,245 @@
+/* handle_publish - PUBLISH, the hot path: a topic is parsed, a MID minted, a record appended to the
+ * frame of the turn and to the unanswered requests. No allocation; one copy each. PUBACK follows the
+ * broker's answer, which means committed. */
+#include "connector/handle.h"
+
+#include "common/topic.h"
+
+#include "connector/bus.h"
+#include "connector/bus_requests.h"
+#include "connector/conn.h"
+#include "connector/session.h"
+
+/* What no publish may be, whatever its topic; NULL = nothing of it. */
+static const struct mqtt_fault *find_fault(const struct conn *c, const struct mqtt_publish *publish)
+{
+    static const struct mqtt_fault qos = {MQTT_QOS_NOT_SUPPORTED, "MQTT-3.2.2-11",
+                                          "QoS 2 is not supported"};
+    static const struct mqtt_fault retain = {MQTT_RETAIN_NOT_SUPPORTED, "MQTT-3.2.2-14",
+                                             "RETAIN is not supported"};
+    static const struct mqtt_fault alias = {MQTT_TOPIC_ALIAS_INVALID, "MQTT-3.3.2-9",
+                                            "Topic Alias Maximum is 0"};
+
+    if (publish->qos > 1)
+        return &qos;
+    if (c->level == MQTT_311)
+        return NULL;
+    if (publish->retain)
+        return &retain;
+    if ((publish->properties.present & MQTT_HAS_TOPIC_ALIAS) != 0)
+        return &alias;
+    return NULL;
+}
+
+static void put_puback(struct conn *c, uint16_t packet_id, uint8_t reason, const char *text)
+{
+    struct buf out = conn_begin(c);
+
+    mqtt_put_puback(&out, c->level, packet_id, reason,
+                    c->terse ? NULL : conn_reason_string(c, text));
+    conn_end(c, &out);
+}
+
+/* MQTT 3.1.1 has no way to refuse a publish but to end the connection. */
+static void refuse(struct conn *c, uint8_t qos, uint16_t packet_id, struct refusal refusal)
+{
+    const struct mqtt_fault fault = {refusal.reason, "section 3.3.5",
+                                     refusal.text != NULL ? refusal.text
+                                                          : mqtt_reason_text(refusal.reason)};
+
+    c->connector->metrics.publishes_refused++;
+    if (qos == 0)
+        c->connector->metrics.publishes_dropped++;
+    else if (c->level == MQTT_5)
+        put_puback(c, packet_id, refusal.reason, refusal.text);
+    else
+        conn_close(c, CLOSE_PUBLISH_REFUSED, &fault);
+}
+
+/* The client repeats, on the same connection, a publish that the broker still works on. */
+static bool is_waiting(const struct conn *c, uint16_t packet_id)
+{
+    const struct bus_requests *requests = c->connector->requests;
+    uint64_t token = c->last_request;
+    struct bus_request request;
+
+    for (uint16_t left = c->unanswered; left > 0 && token != 0;
+         token = bus_requests_before(requests, token)) {
+        if (!bus_requests_find(requests, token, &request) || request.type != WIRE_PUBLISH)
+            continue;
+        if (request.packet_id == packet_id)
+            return true;
+        left--;
+    }
+    return false;
+}
+
+static struct bytes forwarded(struct conn *c, const struct mqtt_publish *publish)
+{
+    struct buf *out = &c->connector->properties;
+
+    buf_clear(out);
+    if (c->level == MQTT_5 && publish->properties.all.len > 0)
+        mqtt_forward_properties(publish->properties.all, out);
+    return bytes_of(out->data, (uint32_t)out->len);
+}
+
+static uint8_t target_of(const struct topic *topic)
+{
+    return topic->kind == TOPIC_TO_USER ? WIRE_TO_USER : WIRE_TO_GROUP;
+}
+
+/* QoS 0: now or never. */
+static void send_signal(struct conn *c, const struct mqtt_publish *publish,
+                        const struct topic *topic)
+{
+    struct buf *frame = bus_frame(c->connector->bus);
+    struct wire_signal signal = {
+        .kind = target_of(topic),
+        .from = client_user(c->client),
+        .from_device = client_device(c->client),
+        .to = topic->to,
+        .payload = publish->payload,
+    };
+
+    if (frame == NULL || bus_congested(c->connector->bus)) {
+        c->connector->metrics.signals_dropped++;
+        return;
+    }
+    signal.properties = forwarded(c, publish);
+    wire_put_signal(frame, &signal);
+    c->connector->metrics.signals++;
+}
+
+static bool send_message(struct conn *c, const struct mqtt_publish *publish,
+                         const struct topic *topic)
+{
+    struct connector *connector = c->connector;
+    struct wire_publish record = {
+        .conn = conn_handle(c),
+        .has_expiry = (publish->properties.present & MQTT_HAS_MESSAGE_EXPIRY) != 0,
+        .kind = target_of(topic),
+        .expiry_s = publish->properties.message_expiry_s,
+        .from = client_user(c->client),
+        .from_device = client_device(c->client),
+        .to = topic->to,
+        .key = topic->key,
+        .payload = publish->payload,
+    };
+    struct buf *out;
+    size_t start;
+
+    if (session_requests_full(connector)) {
+        session_stall(c);
+        return false;
+    }
+    record.token = bus_requests_next_token(connector->requests);
+    record.mid = mid_mint(loop_wall_ms(connector->loop));
+    record.properties = forwarded(c, publish);
+    if (!buf_ok(&connector->properties)) {
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+        return true;
+    }
+    out = request_buf(connector);
+    start = out->len;
+    wire_put_publish(out, &record);
+    if (request_add(c, WIRE_PUBLISH, publish->packet_id, out, start, bytes_of(NULL, 0))) {
+        c->unanswered++;
+        connector->metrics.publishes++;
+    }
+    return true;
+}
+
+static bool publish_to(struct conn *c, const struct mqtt_publish *publish,
+                       const struct topic *topic)
+{
+    static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-9",
+                                               "more unanswered publishes than Receive Maximum"};
+
+    if (!payload_format_valid(&publish->properties, publish->payload)) {
+        refuse(c, publish->qos, publish->packet_id,
+               (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8"});
+        return true;
+    }
+    if (publish->qos == 0) {
+        send_signal(c, publish, topic);
+        return true;
+    }
+    if (c->unanswered >= c->connector->options.receive_max) {
+        conn_close(c, CLOSE_FAULT, &too_many);
+        return true;
+    }
+    return send_message(c, publish, topic);
+}
+
+static void publish_to_me(struct conn *c, const struct mqtt_publish *publish, enum topic_kind kind)
+{
+    struct refusal refusal;
+
+    switch (kind) {
+    case TOPIC_ME_STATE:
+        refusal = me_state(c, publish->payload);
+        break;
+    case TOPIC_ME_TOKEN:
+        refusal = me_token(c, publish->payload);
+        break;
+    case TOPIC_UNKNOWN:
+        refusal = (struct refusal){MQTT_TOPIC_INVALID, "no such topic to publish to"};
+        break;
+    default:
+        refusal =
+            (struct refusal){MQTT_IMPLEMENTATION_SPECIFIC, "not available in this release"};
+        break;
+    }
+    if (refusal.reason != MQTT_SUCCESS)
+        refuse(c, publish->qos, publish->packet_id, refusal);
+    else if (publish->qos == 1 && conn_is_open(c))
+        put_puback(c, publish->packet_id, MQTT_SUCCESS, NULL);
+}
+
+bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
+{
+    const struct mqtt_fault *fault = find_fault(c, publish);
+    struct topic topic;
+
+    if (fault != NULL) {
+        conn_close(c, CLOSE_FAULT, fault);
+        return true;
+    }
+    if (publish->dup && is_waiting(c, publish->packet_id)) {
+        c->connector->metrics.publishes_repeated++;
+        return true; /* the answer to the first one is the answer */
+    }
+    topic = topic_parse(publish->topic);
+    if (topic.kind == TOPIC_TO_USER || topic.kind == TOPIC_TO_GROUP)
+        return publish_to(c, publish, &topic);
+    publish_to_me(c, publish, topic.kind);
+    return true;
+}
+
+void publish_on_published(struct connector *connector, const struct wire_published *published)
+{
+    struct bus_request request;
+    struct conn *c;
+    bool could_read;
+
+    if (!bus_requests_find(connector->requests, published->token, &request) ||
+        request.type != WIRE_PUBLISH) {
+        connector->metrics.records_stale++;
+        return;
+    }
+    bus_requests_release(connector->requests, published->token);
+    c = conn_find(connector->conns, request.conn);
+    if (c == NULL || !conn_is_open(c))
+        return; /* its sender will repeat it; the message itself is safe */
+    could_read = conn_can_read(c);
+    c->unanswered--;
+    if (published->reason < MQTT_UNSPECIFIED_ERROR)
+        put_puback(c, request.packet_id, published->reason, NULL);
+    else
+        refuse(c, 1, request.packet_id, (struct refusal){published->reason, NULL});
+    if (!could_read && conn_can_read(c)) {
+        c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */
+        conn_update_reading(c);
+    }
+}

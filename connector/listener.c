@@ -1,0 +1,210 @@
+/* listener - accept4 until there is no more, a bounded number of times a turn.
+ *
+ * Out of descriptors or memory, accept fails and the connection stays in the backlog: level-
+ * triggered epoll would report it again at once, for ever. So accepting pauses for PAUSE_MS; the
+ * clients wait in the kernel meanwhile. Above listen.max_connections a client is accepted and closed:
+ * it learns at once that it has to try another connector. */
+#include "connector/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/auto.h"
+#include "common/log.h"
+
+#include "connector/conn.h"
+
+/* Handing a slot out takes microseconds; 128 delay other clients by well under a millisecond. */
+#define ACCEPTS_PER_TURN 128
+/* Long enough for connections to end, short for a person who waits. */
+#define PAUSE_MS 100
+
+struct listener {
+    struct connector *connector;
+    int fd;
+    loop_id io;
+    struct timer resume;
+};
+
+static void pause_accepting(struct listener *listener, int err)
+{
+    struct connector *connector = listener->connector;
+
+    connector->metrics.accept_paused++;
+    log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
+                "could not accept a connection: %s; pausing for %d ms", strerror(err), PAUSE_MS);
+    if (loop_io_set(connector->loop, listener->io, 0) == 0)
+        loop_timer_add(connector->loop, &listener->resume, PAUSE_MS);
+}
+
+static void on_resume(struct timer *timer)
+{
+    struct listener *listener = CONTAINER_OF(timer, struct listener, resume);
+
+    if (loop_io_set(listener->connector->loop, listener->io, EPOLLIN) < 0)
+        loop_timer_add(listener->connector->loop, &listener->resume, PAUSE_MS);
+}
+
+static struct peer_address peer_of(const struct sockaddr_storage *address)
+{
+    struct peer_address peer = {.family = AF_INET};
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (address->ss_family == AF_INET6) {
+        memcpy(&v6, address, sizeof(v6));
+        peer.port = ntohs(v6.sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+            memcpy(peer.octets, v6.sin6_addr.s6_addr + 12, 4);
+            return peer;
+        }
+        peer.family = AF_INET6;
+        memcpy(peer.octets, v6.sin6_addr.s6_addr, sizeof(peer.octets));
+        return peer;
+    }
+    memcpy(&v4, address, sizeof(v4));
+    peer.port = ntohs(v4.sin_port);
+    memcpy(peer.octets, &v4.sin_addr, 4);
+    return peer;
+}
+
+static void take(struct listener *listener, int fd, const struct sockaddr_storage *address)
+{
+    struct connector *connector = listener->connector;
+    struct peer_address peer = peer_of(address);
+
+    if (conns_open_count(connector->conns) >= connector->options.max_connections) {
+        close(fd);
+        connector->metrics.over_limit++;
+        log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
+                    "closed a new connection: %u are open, which is listen.max_connections",
+                    connector->options.max_connections);
+        return;
+    }
+    if (conn_accept(connector->conns, fd, &peer) < 0)
+        pause_accepting(listener, ENOMEM);
+    else
+        connector->metrics.accepted++;
+}
+
+static void on_connection(void *arg, uint32_t events)
+{
+    struct listener *listener = arg;
+
+    (void)events;
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage address = {0};
+        socklen_t size = sizeof(address);
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            take(listener, fd, &address);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(listener, errno);
+        else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            log_limited(loop_now_ms(listener->connector->loop), LOG_WARNING, NULL,
+                        "could not accept a connection: %s", strerror(errno));
+        return;
+    }
+}
+
+/* Fills address from the options. Returns its size, or 0 when it is no IP address. */
+static socklen_t parse_address(const struct options *options, struct sockaddr_storage *address)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->listen_port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+                              .sin6_port = htons((uint16_t)options->listen_port)};
+
+    if (inet_pton(AF_INET, options->listen_address, &v4.sin_addr) == 1) {
+        memcpy(address, &v4, sizeof(v4));
+        return sizeof(v4);
+    }
+    if (inet_pton(AF_INET6, options->listen_address, &v6.sin6_addr) == 1) {
+        memcpy(address, &v6, sizeof(v6));
+        return sizeof(v6);
+    }
+    return 0;
+}
+
+static int set_options(int fd, int family)
+{
+    const int on = 1, off = 0;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+        return -1;
+    /* Accepted sockets inherit it: one system call less each. What a turn has to say goes out in
+     * one write, so there is nothing for Nagle's algorithm to join. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+        return -1;
+    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+        return -1;
+    return 0;
+}
+
+static int open_socket(const struct options *options, int *ret_fd, struct err_text *et)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = parse_address(options, &address);
+    int fd;
+
+    if (size == 0)
+        return err_set(et, ERR_CONFIG, "\"listen.tcp.address\" is \"%s\", expected an IP address",
+                       options->listen_address);
+    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || set_options(fd, address.ss_family) < 0 ||
+        bind(fd, (struct sockaddr *)&address, size) < 0 ||
+        listen(fd, (int)options->listen_backlog) < 0) {
+        err_set(et, ERR_SYSTEM, "could not listen on %s port %u (listen.tcp): %s",
+                options->listen_address, options->listen_port, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return ERR_SYSTEM;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int listener_create(struct connector *connector, struct listener **ret_listener,
+                    struct err_text *et)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    int r;
+
+    if (listener == NULL)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    listener->connector = connector;
+    timer_init(&listener->resume, on_resume);
+    r = open_socket(&connector->options, &listener->fd, et);
+    if (r < 0) {
+        free(listener);
+        return r;
+    }
+    r = loop_io_add(connector->loop, listener->fd, EPOLLIN, on_connection, listener, &listener->io);
+    if (r < 0) {
+        close(listener->fd);
+        free(listener);
+        return err_set(et, r, "could not watch the listening socket: %s", err_string(r));
+    }
+    *ret_listener = listener;
+    return 0;
+}
+
+void listener_destroy(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    loop_timer_cancel(listener->connector->loop, &listener->resume);
+    loop_io_remove(listener->connector->loop, listener->io);
+    close(listener->fd);
+    free(listener);
+}

@@ -1,0 +1,304 @@
+/* beckon-connector - holds the sockets of MQTT clients and what a socket needs; everything that
+ * must survive it lies with the broker.
+ *
+ * Start order: options, signals (blocked before ZeroMQ makes its threads), keys, the link, the
+ * listening socket; then READY. Signals: TERM and INT drain (a second one stops at once), HUP reloads
+ * keys and reloadable options, USR1 logs the counters. Exit status: 0; 1 could not start or run;
+ * 2 bad configuration. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "common/auto.h"
+#include "common/log.h"
+
+#include "connector/auth.h"
+#include "connector/bus.h"
+#include "connector/bus_requests.h"
+#include "connector/conn.h"
+#include "connector/drain.h"
+#include "connector/handle.h"
+#include "connector/listener.h"
+#include "connector/session.h"
+#include "connector/will.h"
+
+#define EXIT_RUN    1
+#define EXIT_CONFIG 2
+/* Descriptors the process needs besides its clients': epoll, signals, ZeroMQ, log. */
+#define OTHER_DESCRIPTORS 64
+/* Wills of closed connections kept for a new broker: 100,000 with a short message each. */
+#define WILLS_MAX_BYTES (64u << 20)
+
+static const struct option_command command = {
+    .program = "beckon-connector",
+    .version = BECKON_VERSION,
+    .summary = "holds the sockets of MQTT clients and links them to a broker",
+    .check = options_check,
+};
+
+struct process {
+    struct connector connector;
+    struct drain drain;
+    struct option_set options;   /* of the start; owns what a reload may not change */
+    struct option_set *reloaded; /* of the last reload, or NULL */
+    struct options *reloaded_values;
+    int argc;
+    char **argv;
+    char name[32];
+};
+
+/* Tells systemd, or whoever plays its part; nobody listening is fine. */
+static void notify(const char *text)
+{
+    int r = sd_notify(0, text);
+
+    if (r < 0)
+        log_warning(NULL, "could not notify the service manager: %s", strerror(-r));
+}
+
+static void on_welcomed(void *arg, const struct wire_welcome *welcome)
+{
+    char text[320];
+
+    log_info(NULL, "linked to %.*s", BYTES_FMT(welcome->name));
+    snprintf(text, sizeof(text), "X_BECKON_LINK=up\nSTATUS=linked to %.*s",
+             BYTES_FMT(welcome->name));
+    notify(text);
+    session_announce_all(arg, welcome);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+    char text[320];
+
+    (void)arg;
+    log_warning(NULL, "lost the broker: %s", why);
+    snprintf(text, sizeof(text), "X_BECKON_LINK=down\nSTATUS=no broker: %s", why);
+    notify(text);
+}
+
+static const struct bus_events bus_events = {
+    .welcomed = on_welcomed,
+    .received = handle_record,
+    .lost = on_lost,
+};
+
+static void on_stop_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+
+    (void)signo;
+    notify("STOPPING=1");
+    drain_start(&process->drain);
+}
+
+static void set_log_level(const char *text)
+{
+    enum log_level level;
+
+    if (log_level_parse(text, &level) == 0)
+        log_set_level(level);
+    else
+        log_warning(NULL, "ignoring \"log.level\": it is \"%s\", expected error, warning, info or "
+                          "debug", text);
+}
+
+static void drop_reloaded(struct process *process)
+{
+    if (process->reloaded != NULL)
+        option_set_fini(process->reloaded);
+    free(process->reloaded);
+    free(process->reloaded_values);
+}
+
+/* All or nothing: what can't be read leaves everything as it was. */
+static void on_reload_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+    struct connector *connector = &process->connector;
+    struct option_set *set = calloc(1, sizeof(*set));
+    struct options *values = calloc(1, sizeof(*values));
+    struct auth *auth = NULL;
+    struct err_text et = {"see the line before"};
+
+    (void)signo;
+    if (set == NULL || values == NULL) {
+        free(set);
+        free(values);
+        log_error(NULL, "could not reload: out of memory");
+        return;
+    }
+    option_set_init(set, connector_options, connector_option_count, values);
+    /* Keys are checked with the policy in force: issuer and audience are not reloadable. */
+    if (option_command_line(set, &command, process->argc, process->argv) != 0 ||
+        auth_create(&connector->options, &set->config, &auth, &et) < 0) {
+        log_error(NULL, "could not reload, keeping the configuration in force: %s", et.text);
+        option_set_fini(set);
+        free(set);
+        free(values);
+        return;
+    }
+    auth_destroy(connector->auth);
+    connector->auth = auth;
+    options_take_reloadable(&connector->options, values);
+    drop_reloaded(process);
+    process->reloaded = set;
+    process->reloaded_values = values;
+    set_log_level(connector->options.log_level);
+    log_info(NULL, "configuration reloaded");
+}
+
+static void on_metrics_signal(void *arg, int signo)
+{
+    struct process *process = arg;
+
+    (void)signo;
+    metrics_log(&process->connector.metrics);
+}
+
+static int add_signals(struct process *process, struct err_text *et)
+{
+    static const struct {
+        int signo;
+        loop_signal_fn fn;
+    } signals[] = {
+        {SIGTERM, on_stop_signal},
+        {SIGINT, on_stop_signal},
+        {SIGHUP, on_reload_signal},
+        {SIGUSR1, on_metrics_signal},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+        int r = loop_signal_add(process->connector.loop, signals[i].signo, signals[i].fn, process);
+
+        if (r < 0)
+            return err_set(et, r, "could not handle signals: %s", strerror(errno));
+    }
+    return 0;
+}
+
+/* One descriptor a client: takes what the system allows. */
+static void raise_descriptor_limit(uint32_t max_connections)
+{
+    struct rlimit limit;
+    uint64_t wanted = (uint64_t)max_connections + OTHER_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    if (limit.rlim_cur < limit.rlim_max && limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            log_warning(NULL, "could not raise the limit of open files: %s", strerror(errno));
+    }
+    if (limit.rlim_cur < wanted)
+        log_info(NULL, "open files are limited to %llu, fewer than listen.max_connections needs",
+                 (unsigned long long)limit.rlim_cur);
+}
+
+static int start_parts(struct process *process, struct err_text *et)
+{
+    struct connector *connector = &process->connector;
+    const struct bus_config bus_config = {
+        .endpoint = connector->options.broker_endpoint,
+        .name = process->name,
+        .events = &bus_events,
+        .arg = connector,
+        .metrics = &connector->metrics,
+    };
+    int r;
+
+    connector->scratch = malloc(SCRATCH_BYTES);
+    connector->requests = bus_requests_create(connector->options.pending_bytes);
+    connector->wills = wills_create(WILLS_MAX_BYTES);
+    if (connector->scratch == NULL || connector->requests == NULL || connector->wills == NULL)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    r = auth_create(&connector->options, &process->options.config, &connector->auth, et);
+    if (r < 0)
+        return r;
+    /* Its end-of-turn hook comes before the bus's: what closing connections have to say to the
+     * broker goes out in the same turn. */
+    r = conns_create(connector);
+    if (r < 0)
+        return err_set(et, r, "could not start: %s", err_string(r));
+    r = bus_create(connector->loop, &bus_config, &connector->bus, et);
+    if (r < 0)
+        return r;
+    return listener_create(connector, &connector->listener, et);
+}
+
+static void stop_parts(struct process *process)
+{
+    struct connector *connector = &process->connector;
+
+    listener_destroy(connector->listener);
+    conns_destroy(connector->conns);
+    bus_destroy(connector->bus);
+    bus_requests_destroy(connector->requests);
+    wills_destroy(connector->wills);
+    auth_destroy(connector->auth);
+    loop_destroy(connector->loop);
+    buf_release(&connector->properties);
+    buf_release(&connector->record);
+    free(connector->scratch);
+}
+
+static int run(struct process *process, struct err_text *et)
+{
+    struct connector *connector = &process->connector;
+    const struct options *options = &connector->options;
+    enum log_level level;
+    int r;
+
+    log_init("connector", options->index, LOG_INFO);
+    if (log_level_parse(options->log_level, &level) < 0)
+        return err_set(et, ERR_CONFIG,
+                       "\"log.level\" is \"%s\", expected error, warning, info or debug",
+                       options->log_level);
+    log_set_level(level);
+    snprintf(process->name, sizeof(process->name), "connector/%u", options->index);
+    connector->loop = loop_create();
+    if (connector->loop == NULL)
+        return err_set(et, ERR_SYSTEM, "could not make an event loop: %s", strerror(errno));
+    raise_descriptor_limit(options->max_connections);
+    drain_init(&process->drain, connector);
+    r = add_signals(process, et);
+    if (r == 0)
+        r = start_parts(process, et);
+    if (r < 0)
+        return r;
+    log_info(NULL, "version " BECKON_VERSION " listening on %s port %u, broker %s",
+             options->listen_address, options->listen_port, options->broker_endpoint);
+    notify("READY=1\nSTATUS=listening, no broker yet");
+    r = loop_run(connector->loop);
+    if (r < 0)
+        return err_set(et, r, "the event loop failed: %s", strerror(errno));
+    metrics_log(&connector->metrics);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct process process; /* zeroed, and too large for comfort on a stack */
+    struct err_text et = {""};
+    int r;
+
+    process.argc = argc;
+    process.argv = argv;
+    option_set_init(&process.options, connector_options, connector_option_count,
+                    &process.connector.options);
+    r = option_command_line(&process.options, &command, argc, argv);
+    if (r == 0) {
+        r = run(&process, &et);
+        if (r < 0)
+            log_error(NULL, "%s", et.text);
+        stop_parts(&process);
+    }
+    drop_reloaded(&process);
+    option_set_fini(&process.options);
+    if (r == ERR_CONFIG)
+        return EXIT_CONFIG;
+    return r < 0 ? EXIT_RUN : EXIT_SUCCESS;
+}

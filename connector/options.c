@@ -1,0 +1,112 @@
+/* options - the connector's option table. Each default says why it is what it is. */
+#include "connector/options.h"
+
+#include "common/auto.h"
+#include "common/log.h"
+
+#include "connector/auth.h"
+
+#define AT(field) offsetof(struct options, field)
+
+const struct option connector_options[] = {
+    {"index", OPTION_UINT, AT(index), "0", 0, 65535, false,
+     "number of this connector in its installation, for logs and the broker", NULL},
+    {"log.level", OPTION_STRING, AT(log_level), "info", 0, 16, true,
+     "error, warning, info or debug", NULL},
+    {"listen.tcp.address", OPTION_STRING, AT(listen_address), "0.0.0.0", 0, 63, false,
+     "IP address that MQTT clients reach; \"::\" serves IPv6 and IPv4", NULL},
+    {"listen.tcp.port", OPTION_UINT, AT(listen_port), "1883", 1, 65535, false,
+     "TCP port of MQTT; several connectors of one machine may share it", NULL},
+    /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
+    {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
+     "connections the kernel may hold ready to be accepted", NULL},
+    /* about 100 MB when all are idle, socket memory of the kernel not counted */
+    {"listen.max_connections", OPTION_UINT, AT(max_connections), "200000", 1, 10000000, true,
+     "clients connected at once; more are closed when they come", NULL},
+    {"broker.endpoint", OPTION_STRING, AT(broker_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
+     "ZeroMQ endpoint of the broker", NULL},
+    {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
+     "keys that tokens are checked with, at least one: "
+     "( { kid = \"dev\"; algorithm = \"HS256\"; file = \"dev.hs256\"; } )",
+     auth_check_keys_setting},
+    {"auth.issuer", OPTION_STRING, AT(auth_issuer), "", 0, 255, false,
+     "what a token's iss must be; empty: not checked", NULL},
+    {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,
+     "what a token's aud must hold; empty: not checked", NULL},
+    /* clocks kept by NTP differ by much less */
+    {"auth.leeway_s", OPTION_UINT, AT(auth_leeway_s), "10", 0, 3600, false,
+     "clock difference allowed at a token's exp, nbf and iat, seconds", NULL},
+    /* time for an app to fetch a new token and publish it to me/token */
+    {"auth.expiry_grace_s", OPTION_UINT, AT(auth_expiry_grace_s), "60", 0, 86400, true,
+     "time a connection lives on after its token expired, seconds", NULL},
+    {"session.open_ms", OPTION_UINT, AT(open_ms), "2000", 100, 60000, true,
+     "time the broker has to open a session before CONNECT is refused, milliseconds", NULL},
+    /* an inbox holds messages, not files */
+    {"mqtt.max_packet_size", OPTION_UINT, AT(max_packet_bytes), "262144", 1024, 268435455, false,
+     "largest packet accepted from a client, bytes", NULL},
+    /* covers 100 ms of round trip at 1,000 messages a second and client */
+    {"mqtt.receive_max", OPTION_UINT, AT(receive_max), "128", 1, 65535, true,
+     "publishes a client may have unanswered", NULL},
+    /* networks forget idle mappings after 5 to 30 minutes */
+    {"mqtt.max_keep_alive_s", OPTION_UINT, AT(max_keep_alive_s), "1200", 1, 65535, true,
+     "longest keep alive granted to MQTT 5 clients, and what they get that ask for none, seconds",
+     NULL},
+    {"mqtt.connect_timeout_ms", OPTION_UINT, AT(connect_timeout_ms), "10000", 100, 600000, true,
+     "time a new connection has to send CONNECT, milliseconds", NULL},
+    {"client.queue_bytes", OPTION_UINT, AT(queue_bytes), "1048576", 16384, 1073741824, true,
+     "bytes that may wait for a client that does not read; above, it is disconnected", NULL},
+    /* some 20 s of a full load of 256-byte messages at 10,000 a second while no broker is there */
+    {"bus.pending_bytes", OPTION_UINT, AT(pending_bytes), "67108864", 1048576, 4294967295, false,
+     "memory for requests the broker has not answered; when full, clients are not read", NULL},
+    {"drain.ms", OPTION_UINT, AT(drain_ms), "1000", 0, 600000, true,
+     "time over which clients are disconnected when the process is told to stop, milliseconds",
+     NULL},
+};
+
+const size_t connector_option_count = ARRAY_LEN(connector_options);
+
+int options_check(struct option_set *set, struct err_text *et)
+{
+    const struct options *options = set->values;
+    enum log_level level;
+    struct auth *auth;
+    int r;
+
+    if (log_level_parse(options->log_level, &level) < 0)
+        return err_set(et, ERR_CONFIG,
+                       "\"log.level\" is \"%s\", expected error, warning, info or debug",
+                       options->log_level);
+    r = auth_create(options, &set->config, &auth, et);
+    if (r < 0)
+        return r;
+    auth_destroy(auth);
+    return 0;
+}
+
+static size_t value_size(enum option_type type)
+{
+    switch (type) {
+    case OPTION_BOOL:
+        return sizeof(bool);
+    case OPTION_UINT:
+        return sizeof(uint32_t);
+    case OPTION_UINT64:
+        return sizeof(uint64_t);
+    case OPTION_STRING:
+        return sizeof(const char *);
+    case OPTION_LIST:
+        break; /* lives in the configuration, not in the struct */
+    }
+    return 0;
+}
+
+void options_take_reloadable(struct options *options, const struct options *from)
+{
+    for (size_t i = 0; i < connector_option_count; i++) {
+        const struct option *option = &connector_options[i];
+
+        if (option->reloadable)
+            memcpy((char *)options + option->offset, (const char *)from + option->offset,
+                   value_size(option->type));
+    }
+}

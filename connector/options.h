@@ -1,0 +1,39 @@
+/* options - the connector's configuration, read at start; where the table says so, again at SIGHUP.
+ * Strings belong to the option set that filled the struct. */
+#ifndef BECKON_CONNECTOR_OPTIONS_H
+#define BECKON_CONNECTOR_OPTIONS_H
+
+#include "common/option.h"
+
+struct options {
+    uint32_t index;
+    const char *log_level;
+    const char *listen_address;
+    uint32_t listen_port;
+    uint32_t listen_backlog;
+    uint32_t max_connections;
+    const char *broker_endpoint;
+    const char *auth_issuer;
+    const char *auth_audience;
+    uint32_t auth_leeway_s;
+    uint32_t auth_expiry_grace_s;
+    uint32_t open_ms;
+    uint32_t max_packet_bytes;
+    uint32_t receive_max;
+    uint32_t max_keep_alive_s;
+    uint32_t connect_timeout_ms;
+    uint32_t queue_bytes;
+    uint32_t pending_bytes;
+    uint32_t drain_ms;
+};
+
+extern const struct option connector_options[];
+extern const size_t connector_option_count;
+
+/* What the table can't check by itself: log.level, the files of the token keys. For --check-config. */
+MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
+/* Takes over from `from` the values of the options that a reload may change. Their strings stay
+ * `from`'s set's. */
+void options_take_reloadable(struct options *options, const struct options *from);
+
+#endif

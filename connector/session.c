@@ -1,0 +1,202 @@
+/* session - what of a connection the broker has to know.
+ *
+ * Nothing here waits for the link: while it is down records are simply not sent, because all of them
+ * are covered by the announcement (session_announce.c) when it comes up again. */
+#include "connector/session.h"
+
+#include <stdlib.h>
+
+#include "connector/bus.h"
+#include "connector/bus_requests.h"
+#include "connector/conn.h"
+#include "connector/handle.h"
+#include "connector/keepalive.h"
+#include "connector/session_internal.h"
+
+/* Stalled connections read again in one turn: each may bring up to READ_BYTES_PER_TURN. */
+#define RESUME_PER_TURN 256
+
+struct wire_open session_wire_open(const struct conn *c)
+{
+    const struct client *client = c->client;
+
+    return (struct wire_open){
+        .conn = conn_handle(c),
+        .user = client_user(client),
+        .device = client_device(client),
+        .level = c->level,
+        .clean_start = client->clean_start,
+        .service = client->service,
+        .state = client->device_state,
+        .lease_s = client->lease_s,
+        .session_expiry_s = client->session_expiry_s,
+        .receive_max = client->receive_max,
+        .token_issued_s = client->token_issued_s,
+        .will = will_view(client->will),
+    };
+}
+
+void session_open(struct conn *c)
+{
+    struct buf *frame = bus_frame(c->connector->bus);
+    struct wire_open open = session_wire_open(c);
+
+    if (frame != NULL)
+        wire_put_open(frame, &open);
+}
+
+/* Only inbox/# can be resumed; anything else is of a later release. */
+static void resume_subscriptions(struct conn *c, struct wire_list list)
+{
+    struct wire_subscription subscription;
+
+    while (wire_subscription_next(&list, &subscription) == 1) {
+        if (bytes_equal_string(subscription.filter, "inbox/#"))
+            c->inbox = (struct inbox_subscription){
+                .id = subscription.id,
+                .active = true,
+                .qos = subscription.qos,
+                .options = subscription.options,
+            };
+    }
+}
+
+void session_on_opened(struct connector *connector, const struct wire_opened *opened)
+{
+    struct conn *c = conn_find(connector->conns, opened->conn);
+
+    if (c == NULL || c->state != CONN_OPENING) {
+        connector->metrics.records_stale++; /* closed or refused meanwhile; CLOSE was sent */
+        return;
+    }
+    if (opened->reason != 0) {
+        connect_refuse(c, opened->reason, "refused by the broker");
+        return;
+    }
+    c->client->epoch = opened->epoch;
+    c->inflight.acked_seq = opened->acked_seq;
+    resume_subscriptions(c, opened->subscriptions);
+    conn_set_state(&connector->conns->lists, c, CONN_ACTIVE);
+    connect_accept(c, opened->session_present, opened->session_expiry_s);
+    if (!conn_is_open(c))
+        return; /* no memory for the CONNACK */
+    c->last_seen_ms = loop_now_ms(connector->loop);
+    keepalive_arm(c);
+    if (conn_is_open(c))
+        conn_update_reading(c);
+}
+
+/* Answers to these would find nobody, and the broker does not answer for a closed connection. A
+ * PUBLISH stays until it is answered: its sender may count on it. */
+static void forget_subscribes(struct conn *c)
+{
+    struct bus_requests *requests = c->connector->requests;
+    struct bus_request request;
+
+    for (uint64_t token = c->last_request; token != 0;
+         token = bus_requests_before(requests, token)) {
+        if (bus_requests_find(requests, token, &request) && request.type != WIRE_PUBLISH)
+            bus_requests_release(requests, token);
+    }
+}
+
+static void keep_will(struct conn *c, const struct mid *mid)
+{
+    struct connector *connector = c->connector;
+    struct client *client = c->client;
+    uint64_t now_ms = loop_now_ms(connector->loop);
+    struct pending_will pending = {
+        .conn = conn_handle(c),
+        .mid = *mid,
+        .epoch = client->epoch,
+        .due_ms = now_ms + (uint64_t)client->will->delay_s * 1000,
+        .session_ends_ms = client->session_expiry_s == UINT32_MAX
+                               ? UINT64_MAX
+                               : now_ms + (uint64_t)client->session_expiry_s * 1000,
+        .user = client_user(client),
+        .device = client_device(client),
+    };
+
+    if (wills_add(connector->wills, &pending, &client->will) < 0)
+        connector->metrics.wills_dropped++;
+}
+
+void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_broker)
+{
+    struct buf *frame;
+    struct wire_close close;
+
+    if (!conn_is_open(c) && c->state != CONN_OPENING)
+        return;
+    forget_subscribes(c);
+    if (!tell_broker)
+        return;
+    close = (struct wire_close){
+        .conn = conn_handle(c),
+        .epoch = c->client->epoch,
+        .reason = mqtt_reason,
+        .send_will = will_due && conn_is_open(c) && c->client->will != NULL,
+        .session_expiry_s = c->client->session_expiry_s,
+    };
+    if (close.send_will) {
+        close.will_mid = mid_mint(loop_wall_ms(c->connector->loop));
+        keep_will(c, &close.will_mid);
+    }
+    frame = bus_frame(c->connector->bus);
+    if (frame != NULL)
+        wire_put_close(frame, &close);
+}
+
+void session_send_ack(struct conn *c)
+{
+    struct buf *frame = bus_frame(c->connector->bus);
+    uint64_t *more = c->connector->scratch;
+    struct wire_ack ack = {
+        .conn = conn_handle(c),
+        .epoch = c->client->epoch,
+        .acked_seq = c->inflight.acked_seq,
+    };
+
+    if (frame != NULL)
+        wire_put_ack(frame, &ack, more, inflight_list(&c->inflight, true, more));
+}
+
+void session_send_state(struct conn *c)
+{
+    struct buf *frame = bus_frame(c->connector->bus);
+    struct wire_state state = {
+        .conn = conn_handle(c),
+        .epoch = c->client->epoch,
+        .state = c->client->device_state,
+        .lease_s = c->client->lease_s,
+    };
+
+    if (frame != NULL)
+        wire_put_state(frame, &state);
+}
+
+bool session_requests_full(const struct connector *connector)
+{
+    return bus_requests_full(connector->requests) || bus_congested(connector->bus);
+}
+
+void session_stall(struct conn *c)
+{
+    c->connector->metrics.stalls++;
+    conn_set_state(&c->connector->conns->lists, c, CONN_STALLED);
+}
+
+void session_resume_stalled(struct connector *connector)
+{
+    struct conn_list *stalled = &connector->conns->lists.in[CONN_STALLED];
+    struct conn *c;
+
+    if (TAILQ_EMPTY(stalled) || !bus_requests_roomy(connector->requests) ||
+        bus_congested(connector->bus))
+        return;
+    for (unsigned i = 0; i < RESUME_PER_TURN && (c = TAILQ_FIRST(stalled)) != NULL; i++) {
+        conn_set_state(&connector->conns->lists, c, CONN_ACTIVE);
+        c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */
+        conn_update_reading(c);
+    }
+}

@@ -1,0 +1,81 @@
+/* session_announce - a broker that just said WELCOME knows nothing, or what it knows is old.
+ *
+ * Everything goes into one frame: the announcements, the Wills, the OPENs that wait, ANNOUNCE_END,
+ * then the unanswered requests. Some 150 bytes a session, so 50,000 sessions are 8 MB once in the
+ * life of a link. What is appended to the frame afterwards comes after all of it. */
+#include "connector/bus.h"
+#include "connector/bus_requests.h"
+#include "connector/conn.h"
+#include "connector/session.h"
+#include "connector/session_internal.h"
+
+/* Background time granted by the client's system ran out, and nothing was heard since. */
+static bool is_doubtful(const struct conn *c, uint64_t now_ms)
+{
+    const struct client *client = c->client;
+
+    return client->device_state == WIRE_BACKGROUND && client->lease_until_ms != 0 &&
+           now_ms >= client->lease_until_ms && c->last_seen_ms < client->lease_until_ms;
+}
+
+static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
+{
+    if (client->device_state != WIRE_BACKGROUND || client->lease_until_ms == 0)
+        return 0;
+    /* At least 1: 0 would mean that the client never said. */
+    if (client->lease_until_ms <= now_ms + 1000)
+        return 1;
+    return (uint32_t)((client->lease_until_ms - now_ms) / 1000);
+}
+
+static void announce(struct conn *c, struct buf *frame)
+{
+    uint64_t now_ms = loop_now_ms(c->connector->loop);
+    uint64_t *sent = c->connector->scratch;
+    struct wire_announce record = {
+        .open = session_wire_open(c),
+        .epoch = c->client->epoch,
+        .doubtful = is_doubtful(c, now_ms),
+        .acked_seq = c->inflight.acked_seq,
+    };
+    const struct wire_subscription inbox = {
+        .filter = bytes_of_string("inbox/#"),
+        .qos = c->inbox.qos,
+        .options = c->inbox.options,
+        .id = c->inbox.id,
+    };
+
+    record.open.lease_s = lease_left_s(c->client, now_ms);
+    wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, sent,
+                      inflight_list(&c->inflight, false, sent));
+    /* What was acknowledged beyond a gap has no place in the announcement; ACK follows it. */
+    if (c->inflight.count > 0)
+        conn_mark(c, TURN_ACK);
+}
+
+static void send_again(uint8_t type, uint8_t *record, size_t len, void *arg)
+{
+    struct buf *frame = arg;
+
+    if (type == WIRE_PUBLISH)
+        wire_mark_resend(record, len);
+    wire_put_raw(frame, bytes_of(record, (uint32_t)len));
+}
+
+void session_announce_all(struct connector *connector, const struct wire_welcome *welcome)
+{
+    struct conn_lists *lists = &connector->conns->lists;
+    struct buf *frame = bus_frame(connector->bus);
+    struct conn *c;
+
+    bus_requests_set_credit(connector->requests, welcome->credit);
+    TAILQ_FOREACH (c, &lists->in[CONN_ACTIVE], state_link)
+        announce(c, frame);
+    TAILQ_FOREACH (c, &lists->in[CONN_STALLED], state_link)
+        announce(c, frame);
+    wills_announce(connector->wills, loop_now_ms(connector->loop), frame);
+    TAILQ_FOREACH (c, &lists->in[CONN_OPENING], state_link)
+        session_open(c);
+    wire_put_empty(frame, WIRE_ANNOUNCE_END);
+    bus_requests_each(connector->requests, send_again, frame);
+}
