@@ -1,0 +1,50 @@
+# Beckon's images: `broker` (with beckonctl, which also migrates the schema) and `connector`.
+# The runtime packages are checked against what the programs link by tests/docker/check_runtime_libs.sh.
+
+FROM debian:bookworm-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        cmake \
+        gcc \
+        libc6-dev \
+        libconfig-dev \
+        libjansson-dev \
+        libjwt-dev \
+        libpq-dev \
+        libssl-dev \
+        libsystemd-dev \
+        libxxhash-dev \
+        libzmq3-dev \
+        ninja-build \
+        pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+COPY . /src
+WORKDIR /src
+RUN cmake --preset release -DCMAKE_INSTALL_PREFIX=/usr \
+    && cmake --build --preset release \
+    && DESTDIR=/out cmake --install build/release --strip
+
+FROM debian:bookworm-slim AS runtime
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        libconfig9 \
+        libjansson4 \
+        libjwt0 \
+        libpq5 \
+        libssl3 \
+        libsystemd0 \
+        libxxhash0 \
+        libzmq5 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin beckon \
+    && install -d -o beckon -g beckon -m 0700 /var/lib/beckon/keys
+COPY --from=build /out/usr/ /usr/
+USER beckon
+
+FROM runtime AS broker
+COPY etc/docker/broker.conf /etc/beckon/broker.conf
+EXPOSE 7400
+ENTRYPOINT ["/usr/bin/beckon-broker", "--config", "/etc/beckon/broker.conf"]
+
+FROM runtime AS connector
+COPY etc/docker/connector.conf /etc/beckon/connector.conf
+EXPOSE 1883
+ENTRYPOINT ["/usr/bin/beckon-connector", "--config", "/etc/beckon/connector.conf"]

@@ -1,0 +1,144 @@
+"""Up, down and everything between: which processes a stack has, in which order they come and go."""
+
+import shutil
+import signal
+
+import interrupt
+import programs
+from failure import Failure, UsageError
+from layout import build_dir
+from postgres import END_STEPS as POSTGRES_END_STEPS
+from postgres import Postgres
+from programs import Program
+
+
+class Stack:
+    def __init__(self, layout):
+        self.layout = layout
+        settings = layout.settings or {"connectors": []}
+        self.postgres = Postgres(layout)
+        self.broker = Program(layout, "broker", 0)
+        self.connectors = [Program(layout, "connector", index) for index in settings["connectors"]]
+        self._started = []  # by this ./dev, oldest first: what a failed start takes away again
+
+    def processes(self):
+        """In the order they start."""
+        return [self.postgres, self.broker, *self.connectors]
+
+    def running(self):
+        return [process for process in self.processes() if process.pid() is not None]
+
+    def up(self, broker_overrides=()):
+        """Starts what does not run. On failure nothing that this call started stays behind."""
+        try:
+            if self.postgres.pid() is None:
+                self._started.append(self.postgres)
+                self.postgres.start()
+            self.postgres.create_database()
+            programs.migrate(self.layout)
+            self.layout.make_token_key()
+            if self.broker.pid() is None:
+                self.layout.require_free_port("broker")
+                self._start_broker(broker_overrides)
+            missing = [connector for connector in self.connectors if connector.pid() is None]
+            if missing and len(missing) == len(self.connectors):
+                self.layout.require_free_port("mqtt")
+            self._start_connectors(missing)
+            programs.ping(self.layout)
+        except BaseException:
+            interrupt.ignore()
+            for process in reversed(self._started):
+                end(process)
+            raise
+
+    def down(self):
+        """Sockets first, the truth last. Returns what ran."""
+        ended = self.running()
+        for process in reversed(ended):
+            end(process)
+        return ended
+
+    def find(self, name, index):
+        """The process that ./dev start and stop name; a further connector is added."""
+        if name == "connector":
+            for connector in self.connectors:
+                if connector.index == index:
+                    return connector
+            return Program(self.layout, "connector", index)
+        if name in ("postgres", "broker"):
+            if index != 0:
+                raise UsageError(f"there is only {name} 0")
+            return self.postgres if name == "postgres" else self.broker
+        raise UsageError(f'there is no process "{name}"; expected postgres, broker or connector')
+
+    def start_one(self, process):
+        self._started = []
+        try:
+            if process is self.postgres:
+                self._started.append(process)
+                process.start()
+            elif process is self.broker:
+                self.layout.require_free_port("broker")
+                self._start_broker(())
+            else:
+                if not any(connector.pid() for connector in self.connectors):
+                    self.layout.require_free_port("mqtt")
+                self._start_connectors([process], linked=self.broker.pid() is not None)
+                self._remember(process)
+        except BaseException:
+            interrupt.ignore()
+            for started in self._started:
+                end(started)
+            raise
+
+    def _start_broker(self, overrides):
+        self._started.append(self.broker)
+        self.broker.launch(overrides)
+        self.broker.await_ready()
+
+    def _start_connectors(self, connectors, linked=True):
+        for connector in connectors:
+            self._started.append(connector)
+            connector.launch()
+        for connector in connectors:
+            connector.await_ready()
+            if linked:
+                connector.await_linked()
+
+    def _remember(self, connector):
+        settings = self.layout.settings
+        if connector.index not in settings["connectors"]:
+            indexes = sorted([*settings["connectors"], connector.index])
+            self.layout.save(dict(settings, connectors=indexes))
+
+
+def end(process):
+    """Ends one process; says so when it had to be forced. Returns whether it ran."""
+    steps = POSTGRES_END_STEPS if process.name == "postgres" else programs.END_STEPS
+    ran = process.pid() is not None
+    last = process.end(steps)
+    if process.pid() is not None:
+        raise Failure(f"{process} (pid {process.pid()}) could not be ended")
+    if last is not None and last != steps[0][0]:
+        print(f"{process} did not end within {steps[0][1]} s of {steps[0][0].name}; "
+              f"ended by {signal.Signals(last).name}")
+    return ran
+
+
+def require_programs():
+    for name in ("beckon-broker", "beckon-connector", "beckonctl"):
+        if not (build_dir() / "bin" / name).exists():
+            raise Failure(f"{build_dir()}/bin/{name} does not exist; ./dev up builds it, "
+                          "unless BECKON_BUILD names another build folder")
+
+
+def wipe(layout):
+    """Removes what a stack made, and the folder when nothing else lies in it."""
+    for folder in (layout.postgres_dir, layout.log_dir, layout.etc_dir, layout.keys_dir):
+        if folder.exists():
+            shutil.rmtree(folder)
+    (layout.var / "postgres.initialised").unlink(missing_ok=True)
+    shutil.rmtree(layout.run_dir)
+    layout.forget()
+    if not any(layout.var.iterdir()):
+        layout.var.rmdir()

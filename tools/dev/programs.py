@@ -1,0 +1,104 @@
+"""Beckon's own processes in a stack: their configuration, their start, when they count as ready."""
+
+import signal
+import subprocess
+import time
+
+from failure import Failure
+from layout import ROOT, build_dir
+from notify import NotifySocket
+from process import Process
+
+READY_S = 60         # `./dev up` gives up then; far above what a loaded machine needs
+LOOK_S = 0.2         # how often a process that is waited for is looked at
+END_STEPS = ((signal.SIGTERM, 15), (signal.SIGKILL, 10))
+PING_MS = 5000
+
+BROKER_CONFIG = """# Made by ./dev; overwritten at every start of this process.
+listen: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
+database: {{ dsn = "{dsn}"; }};
+plugins = ( {{ name = "live"; file = "{build}/plugins/live.so"; }} );
+"""
+CONNECTOR_CONFIG = """# Made by ./dev; overwritten at every start of this process.
+listen: {{ tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }}; }};
+broker: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
+auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
+"""
+
+
+def quoted(value):
+    """As the inside of a libconfig string."""
+    return str(value).replace("\\", "\\\\").replace('"', '\\"')
+
+
+class Program(Process):
+    """broker or connector."""
+
+    def __init__(self, layout, name, index):
+        super().__init__(layout, name, index)
+        self._layout = layout
+        self._notify = None
+
+    def launch(self, overrides=()):
+        program = build_dir() / "bin" / f"beckon-{self.name}"
+        config = self._write_config()
+        sets = [f"index={self.index}", *overrides]
+        sets += [text.split(":", 1)[1] for text in self._layout.settings["sets"]
+                 if text.startswith(self.name + ":")]
+        self._notify = NotifySocket()
+        words = [word for text in sets for word in ("--set", text)]
+        self.spawn([program, "--config", config, *words], {"NOTIFY_SOCKET": self._notify.name})
+
+    def await_said(self, key, value, what):
+        """Until the launched process has said key=value through NOTIFY_SOCKET."""
+        deadline = time.monotonic() + READY_S
+        while not self._notify.wait(key, value, LOOK_S):
+            if self.pid() is None:
+                raise Failure(f"{self} ended before it was {what} ({self.ended_how()}):\n"
+                              f"{self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise Failure(f"{self} was not {what} within {READY_S} s:\n{self.log_tail()}")
+
+    def await_ready(self):
+        self.await_said("READY", "1", "ready")
+
+    def await_linked(self):
+        self.await_said("X_BECKON_LINK", "up", "linked to the broker")
+
+    def _write_config(self):
+        path = self._layout.etc_dir / f"{self.name}.conf"
+        text = (BROKER_CONFIG if self.name == "broker" else CONNECTOR_CONFIG).format(
+            broker_port=self._layout.port("broker"), mqtt_port=self._layout.port("mqtt"),
+            dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),
+            token_key=quoted(self._layout.token_key))
+        temporary = path.with_suffix(".new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o600)  # the broker's has a password
+        temporary.replace(path)
+        return path
+
+
+def beckonctl(layout, *arguments):
+    """Runs it to its end and returns what it printed."""
+    program = build_dir() / "bin" / "beckonctl"
+    try:
+        result = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Failure(f"could not run {program}: {error.strerror}") from error
+    if result.returncode != 0:
+        raise Failure(f"beckonctl {arguments[0]} failed: {(result.stderr + result.stdout).strip()}")
+    return result.stdout.strip()
+
+
+def migrate(layout):
+    beckonctl(layout, "migrate", "--dsn", layout.dsn(), "--schema", str(ROOT / "schema"))
+
+
+def token(layout, user):
+    return beckonctl(layout, "token", "--user", user, "--key", str(layout.token_key))
+
+
+def ping(layout):
+    """A client's view: CONNECT with a good token must reach the broker and its database."""
+    beckonctl(layout, "ping", "--mqtt", f"127.0.0.1:{layout.port('mqtt')}", "--user", "dev-ping",
+              "--token", token(layout, "dev-ping"), "--timeout", str(PING_MS))
