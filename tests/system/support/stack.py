@@ -1,0 +1,256 @@
+"""A whole stack in a folder of its own, driven through ./dev, and single programs beside it."""
+import contextlib
+import fcntl
+import os
+import pathlib
+import random
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from . import tokens
+from .waiting import wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+DEV = ROOT / "dev"
+BUILD = ROOT / os.environ.get("BECKON_BUILD", "build/dev")
+HOST = "127.0.0.1"
+
+# Ports of a stack at offset 0 (MQTT, broker, PostgreSQL). Offsets stay below the kernel's
+# ephemeral range (32768), so that no outgoing connection of another test can sit on them.
+BASE_PORTS = (1883, 7400, 7432)
+OFFSETS = range(10000, 24000, 10)
+
+# initdb, migration and start on a machine that also compiles.
+UP_TIMEOUT_S = 120
+
+
+def port_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def claim_offset():
+    """A free port offset, and the locked file that keeps parallel runs off it."""
+    folder = pathlib.Path(tempfile.gettempdir()) / "beckon-test-offsets"
+    folder.mkdir(mode=0o777, exist_ok=True)
+    for offset in random.sample(OFFSETS, len(OFFSETS)):
+        lock = open(folder / str(offset), "w", encoding="ascii")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        if all(port_free(port + offset) for port in BASE_PORTS):
+            return offset, lock
+        lock.close()
+    raise RuntimeError("no free port offset")
+
+
+def program(name):
+    return BUILD / "bin" / name
+
+
+def process_gone(pid):
+    """A zombie is gone too: containers often run without a reaping init."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rsplit(")", 1)[1].split()[0] == "Z"
+
+
+class Stack:
+    def __init__(self, connectors=2, sets=()):
+        # Not below pytest's own folder, which only its owner may enter: PostgreSQL runs as another
+        # user when root runs the tests.
+        self.var = pathlib.Path(tempfile.mkdtemp(prefix="beckon-test-"))
+        self.var.chmod(0o755)
+        self.offset, self._lock = claim_offset()
+        self.port = BASE_PORTS[0] + self.offset
+        self.connectors = connectors
+        self.sets = list(sets)
+        self.environment = {}
+
+    def dev(self, *args, timeout_s=UP_TIMEOUT_S, check=True):
+        command = [str(DEV), args[0], *args[1:], "--var", str(self.var)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
+                              timeout=timeout_s, check=False,
+                              env={**os.environ, "BECKON_BUILD": str(BUILD)})
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n"
+                               f"{done.stdout}{done.stderr}")
+        return done
+
+    def up(self):
+        sets = [word for item in self.sets for word in ("--set", item)]
+        self.dev("up", "--port-offset", str(self.offset), "--connectors", str(self.connectors),
+                 *sets)
+        lines = self.dev("env").stdout.splitlines()
+        self.environment = dict(shlex.split(line)[0].split("=", 1) for line in lines if line)
+        assert int(self.environment["BECKON_MQTT_PORT"]) == self.port
+        return self
+
+    def down(self):
+        self.dev("down")
+
+    def destroy(self, keep=False):
+        """Stops everything. The folder stays when `keep`, for whoever looks into a failure."""
+        self.dev("down", check=False)
+        self._lock.close()
+        if not keep:
+            shutil.rmtree(self.var, ignore_errors=True)
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def ps(self):
+        """{(name, index): pid} of what runs."""
+        rows = (line.split() for line in self.dev("ps").stdout.splitlines() if line)
+        return {(name, int(index)): int(pid) for name, index, pid in rows}
+
+    def pid(self, name, index=0):
+        return self.ps()[(name, index)]
+
+    def start(self, name, index=0):
+        self.dev("start", name, str(index))
+
+    def stop(self, name, index=0):
+        self.dev("stop", name, str(index))
+
+    def signal(self, name, index, number):
+        os.kill(self.pid(name, index), number)
+
+    def kill(self, name, index=0):
+        """kill -9, and waits until the process is no more."""
+        pid = self.pid(name, index)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: process_gone(pid), f"{name} {index} is gone")
+
+    @contextlib.contextmanager
+    def frozen(self, name, index=0):
+        """The process stands still (SIGSTOP) inside the block."""
+        pid = self.pid(name, index)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def heal(self):
+        """Everything runs again after a test that broke something."""
+        running = self.ps()
+        for pid in running.values():
+            os.kill(pid, signal.SIGCONT)
+        wanted = [("postgres", 0), ("broker", 0)]
+        wanted += [("connector", index) for index in range(self.connectors)]
+        for name, index in wanted:
+            if (name, index) not in running:
+                self.start(name, index)
+
+    def log(self, name, index=0):
+        return (self.var / "log" / f"{name}-{index}.log").read_text(errors="replace")
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def secret(self):
+        return pathlib.Path(self.environment["BECKON_TOKEN_KEY"]).read_bytes()
+
+    def token(self, user, **more):
+        return tokens.token(user, self.secret(), **more)
+
+    def dial(self, connector=None):
+        """A TCP connection; to one particular connector if asked. They share a port, and the
+        kernel picks one by a hash of the addresses: so connect until it picked the right one."""
+        pid = None if connector is None else self.pid("connector", connector)
+        rejected = []
+        try:
+            # 64 wrong picks in a row out of two: 2^-64.
+            for _ in range(64):
+                sock = socket.create_connection((HOST, self.port), timeout=10)
+                sock.settimeout(None)
+                if pid is None or holds(pid, sock):
+                    return sock
+                rejected.append(sock)
+        finally:
+            for sock in rejected:
+                sock.close()
+        raise AssertionError(f"never reached connector {connector}")
+
+
+def holds(pid, sock):
+    """The process is at the other end of this loopback connection."""
+    local, remote = sock.getsockname()[1], sock.getpeername()[1]
+    inode = wait_until(lambda: _peer_inode(local, remote), "the connection is accepted")
+    return f"socket:[{inode}]" in _open_files(pid)
+
+
+def _peer_inode(local_port, remote_port):
+    """Inode of the accepted socket facing our local_port; None until it was accepted."""
+    for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        columns = line.split()
+        own, other = (int(end.split(":")[1], 16) for end in columns[1:3])
+        if own == remote_port and other == local_port and columns[9] != "0":
+            return columns[9]
+    return None
+
+
+def _open_files(pid):
+    links = set()
+    folder = f"/proc/{pid}/fd"
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            links.add(os.readlink(f"{folder}/{name}"))
+    return links
+
+
+class ExtraConnector:
+    """A connector of our own beside a stack's, on its own port, with options of its own."""
+
+    def __init__(self, stack, *sets):
+        self.stack, self.port = stack, free_port()
+        self.log_path = stack.var / "log" / f"extra-{self.port}.log"
+        command = [str(program("beckon-connector")),
+                   "--config", str(stack.var / "etc" / "connector.conf"),
+                   "--set", "index=90", "--set", f"listen.tcp.port={self.port}"]
+        for item in sets:
+            command += ["--set", item]
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log,
+                                            cwd=stack.var / "etc")
+        try:
+            wait_until(self._listening, "the extra connector listens")
+        except AssertionError:
+            self.close()
+            raise
+
+    def _listening(self):
+        assert self.process.poll() is None, self.log()
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, self.port)) == 0
+
+    def dial(self):
+        sock = socket.create_connection((HOST, self.port), timeout=10)
+        sock.settimeout(None)
+        return sock
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
