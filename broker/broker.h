@@ -40,7 +40,7 @@ struct broker {
     struct hash devices; /* by handle */
     uint32_t last_device_handle;
     STAILQ_HEAD(, user) touched; /* devices to be pumped this turn */
-    uint64_t generation; /* of ownership; 0 until the store has it */
+    uint64_t generation;         /* of ownership; 0 until the store has it */
 };
 
 /* The counters as one log line. */

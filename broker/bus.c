@@ -92,7 +92,9 @@ static void lose_peer(struct bus *bus, struct peer *peer, const char *why)
 {
     struct log_subject s = peer_log(peer);
 
-    log_warning(&s, "lost the connector: %s", why);
+    /* a peer without clients harms nobody by going: a health check, a connector that ended well */
+    log_line(TAILQ_EMPTY(&peer->sessions) ? LOG_INFO : LOG_WARNING, &s, "lost the connector: %s",
+             why);
     bus->broker->metrics.links_lost++;
     sessions_lose_all(bus->broker, peer);
     unqueue(bus, peer);
@@ -194,7 +196,8 @@ static void welcome(struct bus *bus, struct peer *peer)
     wire_put_welcome(bus_out(bus->broker, peer), &record);
 }
 
-/* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced. */
+/* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced.
+ */
 static struct peer *hello(struct bus *bus, struct bytes routing_id, const struct wire_hello *record)
 {
     struct peer *peer = peers_by_instance(&bus->peers, record->instance);
@@ -294,7 +297,8 @@ static bool receive(struct bus *bus)
 
     if (id_len < 0)
         return false;
-    /* A message of more or fewer parts than two is not ours; it must be read to its end all the same. */
+    /* A message of more or fewer parts than two is not ours; it must be read to its end all the
+     * same. */
     while (more) {
         zmq_msg_init(&part);
         if (zmq_msg_recv(&part, bus->socket, ZMQ_DONTWAIT) < 0) {

@@ -27,14 +27,14 @@ static bool match(const struct hash_node *node, const void *key)
 {
     const struct peer *peer = CONTAINER_OF(node, const struct peer, node);
 
-    return bytes_equal(bytes_of(peer->routing_id, peer->routing_id_len), *(const struct bytes *)key);
+    return bytes_equal(bytes_of(peer->routing_id, peer->routing_id_len),
+                       *(const struct bytes *)key);
 }
 
 struct peer *peers_by_routing_id(const struct peers *peers, struct bytes routing_id)
 {
-    struct hash_node *node = hash_find(&peers->by_routing_id,
-                                       hash_bytes(routing_id.data, routing_id.len), match,
-                                       &routing_id);
+    struct hash_node *node = hash_find(
+        &peers->by_routing_id, hash_bytes(routing_id.data, routing_id.len), match, &routing_id);
 
     return node ? CONTAINER_OF(node, struct peer, node) : NULL;
 }
@@ -43,7 +43,8 @@ struct peer *peers_by_id(const struct peers *peers, uint64_t id)
 {
     struct peer *peer;
 
-    TAILQ_FOREACH (peer, &peers->list, link) {
+    TAILQ_FOREACH(peer, &peers->list, link)
+    {
         if (peer->id == id)
             return peer;
     }
@@ -54,7 +55,8 @@ struct peer *peers_by_instance(const struct peers *peers, const uint8_t *instanc
 {
     struct peer *peer;
 
-    TAILQ_FOREACH (peer, &peers->list, link) {
+    TAILQ_FOREACH(peer, &peers->list, link)
+    {
         if (memcmp(peer->instance, instance, WIRE_INSTANCE_SIZE) == 0)
             return peer;
     }

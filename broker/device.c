@@ -19,8 +19,7 @@ static bool match_handle(const struct hash_node *node, const void *key)
 
 struct device *device_by_handle(struct broker *broker, uint32_t handle)
 {
-    struct hash_node *node =
-        hash_find(&broker->devices, hash_u64(handle), match_handle, &handle);
+    struct hash_node *node = hash_find(&broker->devices, hash_u64(handle), match_handle, &handle);
 
     return node ? CONTAINER_OF(node, struct device, node) : NULL;
 }
@@ -64,7 +63,8 @@ struct device *device_find(struct user *user, struct bytes id)
 {
     struct device *device;
 
-    TAILQ_FOREACH (device, &user->devices, link) {
+    TAILQ_FOREACH(device, &user->devices, link)
+    {
         if (bytes_equal(bytes_of(device->id, device->id_len), id))
             return device;
     }
@@ -83,8 +83,8 @@ unsigned user_stored_devices(const struct user *user)
     const struct device *device;
     unsigned count = 0;
 
-    TAILQ_FOREACH (device, &user->devices, link)
-        count += device->no != 0;
+    TAILQ_FOREACH(device, &user->devices, link)
+    count += device->no != 0;
     return count;
 }
 
@@ -120,8 +120,8 @@ int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, ui
     struct subscription *s = find_subscription(device, filter);
 
     if (!s) {
-        struct subscription *grown = realloc(
-            device->subscriptions, (device->subscription_count + 1u) * sizeof(*grown));
+        struct subscription *grown =
+            realloc(device->subscriptions, (device->subscription_count + 1u) * sizeof(*grown));
         char *text = strndup((const char *)filter.data, filter.len);
 
         if (grown)
@@ -164,6 +164,6 @@ void device_clear_subscriptions(struct device *device)
 
 bool device_session_present(const struct device *device, uint64_t wall_ms)
 {
-    return device->session_stored && (device->session_expires_at_ms == 0 ||
-                                      device->session_expires_at_ms > wall_ms);
+    return device->session_stored &&
+           (device->session_expires_at_ms == 0 || device->session_expires_at_ms > wall_ms);
 }

@@ -13,7 +13,7 @@
 typedef void (*handler_fn)(struct broker *broker, struct peer *peer,
                            const struct wire_record *record, struct bytes raw);
 
-#define HANDLER(name) \
+#define HANDLER(name)                                                                              \
     static void name(struct broker *broker, struct peer *peer, const struct wire_record *record,   \
                      struct bytes raw)
 

@@ -1,8 +1,8 @@
 /* inbox - see the header.
  *
- * A delivery's id is the device's handle and the low half of the sequence: enough to find its flight
- * again, nothing to allocate. Flights are in ascending order, and acknowledgements come almost always
- * for the oldest, so every step is O(1) in practice. */
+ * A delivery's id is the device's handle and the low half of the sequence: enough to find its
+ * flight again, nothing to allocate. Flights are in ascending order, and acknowledgements come
+ * almost always for the oldest, so every step is O(1) in practice. */
 #include "broker/inbox.h"
 
 #include "broker/broker.h"
@@ -250,7 +250,8 @@ static void trim(struct broker *broker, struct user *user)
 
     if (user->tail.count == 0)
         return;
-    TAILQ_FOREACH (device, &user->devices, link) {
+    TAILQ_FOREACH(device, &user->devices, link)
+    {
         if (route_available(device) && device->next_seq < before)
             before = device->next_seq;
     }
@@ -277,7 +278,8 @@ void inbox_append(struct broker *broker, struct user *user, struct message *mess
     bool wanted = false;
 
     user->last_seq = message->seq;
-    TAILQ_FOREACH (device, &user->devices, link) {
+    TAILQ_FOREACH(device, &user->devices, link)
+    {
         if (!device->session || !device->session->opened)
             continue;
         if (device->tap)
@@ -303,8 +305,8 @@ void inbox_pump_touched(struct broker *broker)
 
         STAILQ_REMOVE_HEAD(&broker->touched, touched_link);
         user->touched = false;
-        TAILQ_FOREACH (device, &user->devices, link)
-            pump(broker, device);
+        TAILQ_FOREACH(device, &user->devices, link)
+        pump(broker, device);
         trim(broker, user);
         user_unpin(broker, user);
     }

@@ -2,8 +2,8 @@
  *
  * Each device gets its person's sequence in order, at most `window` unacknowledged at once. What to
  * send comes from the person's tail in memory, or is read back from the database when the device is
- * behind it. The cursor passes a message when it was acknowledged, was too large, expired, or is not
- * for this device (a copy of what it sent itself). Loop thread. */
+ * behind it. The cursor passes a message when it was acknowledged, was too large, expired, or is
+ * not for this device (a copy of what it sent itself). Loop thread. */
 #ifndef BECKON_BROKER_INBOX_H
 #define BECKON_BROKER_INBOX_H
 

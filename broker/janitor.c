@@ -10,7 +10,7 @@
 #include <endian.h>
 
 #define JANITOR_INTERVAL_MS (60u * 60 * 1000)
-#define FIRST_AFTER_MS      (60u * 1000)
+#define FIRST_AFTER_MS (60u * 1000)
 /* Two weeks of inbox partitions ahead: a broker may stand still for as long. */
 #define WEEKS_AHEAD 2
 
@@ -57,8 +57,8 @@ static void on_chore(void *arg, const PGresult *result)
     if (!result)
         return; /* lost connection: the next hour does it */
     if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-        log_error(NULL, "could not %s: %.*s", what, (int)strcspn(PQresultErrorMessage(result), "\n"),
-                  PQresultErrorMessage(result));
+        log_error(NULL, "could not %s: %.*s", what,
+                  (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
     else if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
              pg_get_int4(result, 0, 0) > 0)
         log_info(NULL, "%s: %d", what, pg_get_int4(result, 0, 0));
@@ -81,7 +81,8 @@ int janitor_send(struct store *store, struct pg *pg)
         r = pg_sync(pg, NULL, NULL);
     values[0] = (const char *)&days;
     if (r == 0)
-        r = pg_query(pg, SQL_DROP_PARTITIONS, values, lengths, on_chore, (void *)"drop old partitions");
+        r = pg_query(pg, SQL_DROP_PARTITIONS, values, lengths, on_chore,
+                     (void *)"drop old partitions");
     if (r == 0)
         r = pg_sync(pg, NULL, NULL);
     if (r == 0)

@@ -1,5 +1,5 @@
-/* janitor - periodic chores in the database: partitions made ahead and dropped by age, sessions whose
- * expiry is over. Never bulk deletes of messages. */
+/* janitor - periodic chores in the database: partitions made ahead and dropped by age, sessions
+ * whose expiry is over. Never bulk deletes of messages. */
 #ifndef BECKON_BROKER_JANITOR_H
 #define BECKON_BROKER_JANITOR_H
 

@@ -1,8 +1,8 @@
 /* beckon-broker - start order, signals, end.
  *
  * Configuration, plugins, then the database (waited for as long as it is away), then the socket for
- * connectors: a broker that can be reached can serve. Exit status: 0 after SIGTERM or SIGINT, 1 when
- * it can't start or must not go on, 2 for a configuration error. */
+ * connectors: a broker that can be reached can serve. Exit status: 0 after SIGTERM or SIGINT, 1
+ * when it can't start or must not go on, 2 for a configuration error. */
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/janitor.h"

@@ -17,13 +17,13 @@ struct message {
     uint32_t body_len;
     uint64_t seq; /* in the recipient's inbox; 0 until committed */
     struct mid mid;
-    uint64_t sent_at_ms;    /* the MID's time */
-    uint64_t expires_at_ms; /* 0 = none chosen by the sender */
-    uint64_t origin_device; /* copies: the device number it was sent from, else 0 */
-    uint8_t kind;           /* enum wire_body_kind */
+    uint64_t sent_at_ms;                   /* the MID's time */
+    uint64_t expires_at_ms;                /* 0 = none chosen by the sender */
+    uint64_t origin_device;                /* copies: the device number it was sent from, else 0 */
+    uint8_t kind;                          /* enum wire_body_kind */
     struct bytes properties, payload, key; /* point into data */
-    const char *from;         /* user id, NUL-terminated */
-    const char *conversation; /* "u/USER" or "g/GROUP" */
+    const char *from;                      /* user id, NUL-terminated */
+    const char *conversation;              /* "u/USER" or "g/GROUP" */
 
     /* Only while it waits for its commit: */
     uint64_t content_hash; /* with a KEY */

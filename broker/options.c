@@ -3,6 +3,7 @@
 
 #include "broker/plugin_load.h"
 #include "common/auto.h"
+#include "common/log.h"
 
 #define AT(field) offsetof(struct options, field)
 
@@ -43,7 +44,8 @@ const struct option broker_options[] = {
     {"cache.users", OPTION_UINT, AT(cache_users), "100000", 1, 100000000, true,
      "people without a connected device whose state is kept in memory", NULL},
     {"plugin_dir", OPTION_STRING, AT(plugin_dir), "", 0, 4096, false,
-     "where plugin files without a slash in their name are looked for; empty: where they were installed",
+     "where plugin files without a slash in their name are looked for; empty: where they were "
+     "installed",
      NULL},
     {"plugins", OPTION_LIST, 0, NULL, 0, 0, false,
      "delivery plugins: ( { name = \"live\"; file = \"live.so\"; options = { ... }; } )",
@@ -55,6 +57,11 @@ const size_t broker_option_count = ARRAY_LEN(broker_options);
 int options_check(struct option_set *set, struct err_text *et)
 {
     const struct options *options = set->values;
+    enum log_level level;
 
+    if (log_level_parse(options->log_level, &level) < 0)
+        return err_set(et, ERR_CONFIG,
+                       "log.level is \"%s\", expected error, warning, info or debug",
+                       options->log_level);
     return plugin_check_files(&set->config, options->plugin_dir, et);
 }

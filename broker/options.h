@@ -27,7 +27,8 @@ struct options {
 extern const struct option broker_options[];
 extern const size_t broker_option_count;
 
-/* What the table can't check by itself: plugin entries, whose files must load. For --check-config. */
+/* What the table can't check by itself: plugin entries, whose files must load. For --check-config.
+ */
 int options_check(struct option_set *set, struct err_text *et);
 
 #endif

@@ -12,9 +12,11 @@
 #include "common/auto.h"
 #include "common/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* First wait after a lost connection, doubling: a restarted server is found again quickly, one that
  * is gone is not hammered. */
@@ -29,7 +31,7 @@ struct pg_pending {
     pg_result_fn on_result;
     pg_sync_fn on_sync;
     void *arg;
-    bool sync; /* ends a segment; else a query */
+    bool sync;     /* ends a segment; else a query */
     bool answered; /* a query that has had its result: the NULL that ends it is awaited */
 };
 
@@ -44,7 +46,7 @@ struct pg {
     PGconn *conn;
     enum pg_state state;
     loop_id io;
-    int io_fd;
+    int io_fd;          /* a duplicate of libpq's descriptor, ours */
     struct timer timer; /* reconnect, or connect timeout */
     uint64_t backoff_ms;
     bool losing; /* lost, and not yet told to the owner */
@@ -69,6 +71,16 @@ static struct log_subject subject(const struct pg *pg)
     return (struct log_subject){.describe = describe, .object = pg};
 }
 
+static void unwatch(struct pg *pg)
+{
+    if (pg->io == 0)
+        return;
+    loop_io_remove(pg->loop, pg->io);
+    close(pg->io_fd);
+    pg->io = 0;
+    pg->io_fd = -1;
+}
+
 /* Forgets the connection and tells everyone who waits for an answer. */
 static void drop(struct pg *pg, const char *reason)
 {
@@ -79,8 +91,7 @@ static void drop(struct pg *pg, const char *reason)
 
     snprintf(text, sizeof(text), "%s", reason);
     text[strcspn(text, "\n")] = '\0';
-    loop_io_remove(pg->loop, pg->io);
-    pg->io = 0;
+    unwatch(pg);
     PQfinish(pg->conn);
     pg->conn = NULL;
     pg->state = PG_WAITING;
@@ -103,8 +114,8 @@ static void drop(struct pg *pg, const char *reason)
     pg->events.on_lost(pg->arg, text);
 }
 
-/* The loss is acted on after the callbacks of this turn, so that no owner is re-entered from its own
- * call; until then nothing is sent and nothing more is read. */
+/* The loss is acted on after the callbacks of this turn, so that no owner is re-entered from its
+ * own call; until then nothing is sent and nothing more is read. */
 static void lose(struct pg *pg, const char *reason)
 {
     if (pg->losing || !pg->conn)
@@ -261,17 +272,24 @@ static void on_io(void *arg, uint32_t events)
         want_write(pg);
 }
 
-/* libpq may change its descriptor from one address to the next. */
+/* libpq closes its descriptor by itself when it finds the connection lost, and makes another one
+ * for the next address. What epoll watches is therefore a duplicate, which is ours to remove and
+ * close. */
 static int watch(struct pg *pg, uint32_t events)
 {
-    int fd = PQsocket(pg->conn);
+    int fd, r;
 
-    if (pg->io && fd == pg->io_fd)
-        return loop_io_set(pg->loop, pg->io, events);
-    loop_io_remove(pg->loop, pg->io);
-    pg->io = 0;
+    unwatch(pg);
+    fd = fcntl(PQsocket(pg->conn), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    r = loop_io_add(pg->loop, fd, events, on_io, pg, &pg->io);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
     pg->io_fd = fd;
-    return loop_io_add(pg->loop, fd, events, on_io, pg, &pg->io);
+    return 0;
 }
 
 static void connect_poll(struct pg *pg)
@@ -352,6 +370,7 @@ struct pg *pg_create(struct loop *loop, const char *name, const char *dsn,
     pg->events = *events;
     pg->arg = arg;
     pg->backoff_ms = RECONNECT_MIN_MS;
+    pg->io_fd = -1;
     pg->lose_task = (struct loop_task){.fn = on_lose, .arg = pg};
     timer_init(&pg->timer, on_timer);
     loop_timer_add(loop, &pg->timer, 0);
@@ -364,7 +383,7 @@ void pg_destroy(struct pg *pg)
         return;
     loop_timer_cancel(pg->loop, &pg->timer);
     loop_unpost(pg->loop, &pg->lose_task);
-    loop_io_remove(pg->loop, pg->io);
+    unwatch(pg);
     PQfinish(pg->conn);
     free(pg->ring);
     free(pg);

@@ -1,10 +1,10 @@
 /* pg - one connection to PostgreSQL as a source of the loop: asynchronous, pipeline mode, prepared
  * statements, binary parameters and results.
  *
- * Life cycle: connecting -> preparing -> ready -> (lost -> connecting, with backoff) ... All queries
- * sent between two pg_sync calls are one pipeline segment: after an error the rest of the segment is
- * aborted by the server. When the connection is lost every outstanding query and sync gets its
- * callback with NULL, then on_lost runs. Loop thread only. */
+ * Life cycle: connecting -> preparing -> ready -> (lost -> connecting, with backoff) ... All
+ * queries sent between two pg_sync calls are one pipeline segment: after an error the rest of the
+ * segment is aborted by the server. When the connection is lost every outstanding query and sync
+ * gets its callback with NULL, then on_lost runs. Loop thread only. */
 #ifndef BECKON_BROKER_PG_H
 #define BECKON_BROKER_PG_H
 
@@ -45,8 +45,8 @@ bool pg_ready(const struct pg *pg);
 /* Queues execution of a prepared statement. values/lengths: binary parameters, NULL value = SQL
  * NULL; copied. Only while ready. 0, or ERR_DATABASE (the connection is then lost, fn is not called
  * for this query). */
-MUST_CHECK int pg_query(struct pg *pg, int statement, const char *const *values,
-                        const int *lengths, pg_result_fn fn, void *arg);
+MUST_CHECK int pg_query(struct pg *pg, int statement, const char *const *values, const int *lengths,
+                        pg_result_fn fn, void *arg);
 /* Ends the segment and flushes. fn may be NULL. ERR_DATABASE: fn is not called. */
 MUST_CHECK int pg_sync(struct pg *pg, pg_sync_fn fn, void *arg);
 

@@ -92,7 +92,8 @@ static void host_count(void *ctx, const char *name, uint64_t delta)
     struct plugin_counter *counter;
     size_t size = strlen(name) + 1;
 
-    LIST_FOREACH (counter, &plugin->counters, link) {
+    LIST_FOREACH(counter, &plugin->counters, link)
+    {
         if (strcmp(counter->name, name) == 0)
             break;
     }
@@ -139,7 +140,8 @@ static int32_t host_watch(void *ctx, int fd, uint32_t events, dp_watch_fn fn, vo
     struct plugin_watch *watch;
     uint32_t mask = (events & DP_READABLE ? EPOLLIN : 0u) | (events & DP_WRITABLE ? EPOLLOUT : 0u);
 
-    LIST_FOREACH (watch, &plugin->watches, link) {
+    LIST_FOREACH(watch, &plugin->watches, link)
+    {
         if (watch->fd == fd)
             break;
     }
@@ -205,7 +207,8 @@ static void host_timer_stop(void *ctx, uint64_t id)
     struct plugin *plugin = ctx;
     struct plugin_timer *t;
 
-    LIST_FOREACH (t, &plugin->timers, link) {
+    LIST_FOREACH(t, &plugin->timers, link)
+    {
         if (t->id == id) {
             stop_timer(plugin, t);
             return;
@@ -296,7 +299,8 @@ struct plugin *plugin_find(struct broker *broker, const char *name)
 {
     struct plugin *plugin;
 
-    STAILQ_FOREACH (plugin, &broker->plugins->list, link) {
+    STAILQ_FOREACH(plugin, &broker->plugins->list, link)
+    {
         if (strcmp(plugin->file.descriptor->name, name) == 0)
             return plugin;
     }
@@ -375,11 +379,12 @@ void plugins_log_counters(struct broker *broker)
 {
     struct plugin *plugin;
 
-    STAILQ_FOREACH (plugin, &broker->plugins->list, link) {
+    STAILQ_FOREACH(plugin, &broker->plugins->list, link)
+    {
         struct log_subject s = {.describe = describe, .object = plugin};
         struct plugin_counter *counter;
 
-        LIST_FOREACH (counter, &plugin->counters, link)
-            log_info(&s, "counter %s=%llu", counter->name, (unsigned long long)counter->value);
+        LIST_FOREACH(counter, &plugin->counters, link)
+        log_info(&s, "counter %s=%llu", counter->name, (unsigned long long)counter->value);
     }
 }

@@ -50,8 +50,9 @@ static int check_descriptor(const char *path, const struct dp_plugin *d, struct 
         return err_set(et, ERR_PLUGIN, "plugin \"%s\": " DP_QUERY_SYMBOL " returned nothing", path);
     /* the first two fields are the same in every ABI */
     if (d->abi != DP_ABI)
-        return err_set(et, ERR_PLUGIN, "plugin \"%s\": built for delivery plugin ABI %u, expected %u",
-                       path, d->abi, DP_ABI);
+        return err_set(et, ERR_PLUGIN,
+                       "plugin \"%s\": built for delivery plugin ABI %u, expected %u", path, d->abi,
+                       DP_ABI);
     if (d->struct_size < sizeof(struct dp_plugin))
         return err_set(et, ERR_PLUGIN,
                        "plugin \"%s\": its descriptor has %u bytes, expected at least %zu", path,
@@ -276,8 +277,7 @@ static int add_scalar(struct flat *flat, const config_setting_t *s, const char *
         where = NULL;
     *out = (struct dp_setting){.path = strdup(path), .value = scalar_text(s), .where = where};
     flat->count++;
-    return out->path && out->value && out->where ? 0
-                                                 : err_set(et, ERR_NO_MEMORY, "out of memory");
+    return out->path && out->value && out->where ? 0 : err_set(et, ERR_NO_MEMORY, "out of memory");
 }
 
 static int flatten(struct flat *flat, const config_setting_t *s, const char *path,

@@ -1,6 +1,6 @@
-/* plugin_load - delivery plugins as files: found, loaded, checked against the ABI, opened with their
- * section of the configuration. How a plugin then runs in this process is plugin_inline. Start-up
- * only. */
+/* plugin_load - delivery plugins as files: found, loaded, checked against the ABI, opened with
+ * their section of the configuration. How a plugin then runs in this process is plugin_inline.
+ * Start-up only. */
 #ifndef BECKON_BROKER_PLUGIN_LOAD_H
 #define BECKON_BROKER_PLUGIN_LOAD_H
 

@@ -54,7 +54,8 @@ void publishes_destroy(struct broker *broker)
     broker->publishes = NULL;
 }
 
-static void answer(struct broker *broker, uint64_t peer, uint64_t token, bool is_will, uint8_t reason)
+static void answer(struct broker *broker, uint64_t peer, uint64_t token, bool is_will,
+                   uint8_t reason)
 {
     if (is_will)
         will_done(broker, peer, token);
@@ -340,7 +341,8 @@ void publish_on_signal(struct broker *broker, const struct wire_signal *signal)
     to = users_find(broker, signal->to);
     if (!to)
         return; /* nobody of that name is connected: a signal is for now or never */
-    TAILQ_FOREACH (device, &to->devices, link) {
+    TAILQ_FOREACH(device, &to->devices, link)
+    {
         const struct session *session = device->session;
 
         if (!session || !session->opened || session->state != WIRE_FOREGROUND ||

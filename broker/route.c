@@ -22,8 +22,8 @@ bool route_available(const struct device *device)
            device->writes == 0;
 }
 
-int route_deliver(struct broker *broker, struct device *device, struct message *message, uint64_t id,
-                  bool redelivery)
+int route_deliver(struct broker *broker, struct device *device, struct message *message,
+                  uint64_t id, bool redelivery)
 {
     return plugin_deliver(broker->live, device, message, id, redelivery);
 }

@@ -25,8 +25,8 @@ static char *ask(PGconn *conn, const char *sql, struct err_text *et)
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
         value = strdup(PQgetisnull(result, 0, 0) ? "" : PQgetvalue(result, 0, 0));
     else
-        err_set(et, ERR_DATABASE, "database: %.*s", (int)strcspn(PQresultErrorMessage(result), "\n"),
-                PQresultErrorMessage(result));
+        err_set(et, ERR_DATABASE, "database: %.*s",
+                (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
     PQclear(result);
     return value;
 }
@@ -66,8 +66,8 @@ static int check_version(PGconn *conn, struct err_text *et)
     free(version);
     if (found == BECKON_SCHEMA_VERSION)
         return 0;
-    return err_set(et, ERR_VERSION, "database: schema version is %ld, this broker needs %d: %s", found,
-                   BECKON_SCHEMA_VERSION,
+    return err_set(et, ERR_VERSION, "database: schema version is %ld, this broker needs %d: %s",
+                   found, BECKON_SCHEMA_VERSION,
                    found < BECKON_SCHEMA_VERSION ? "run `beckonctl migrate`"
                                                  : "use a newer beckon-broker");
 }

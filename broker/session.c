@@ -1,4 +1,5 @@
-/* session - making, finding and ending connections. The record handlers are in session_handlers.c. */
+/* session - making, finding and ending connections. The record handlers are in session_handlers.c.
+ */
 #include "broker/session.h"
 
 #include "broker/broker.h"
@@ -107,9 +108,8 @@ static struct parked_conn *find_parked(struct broker *broker, uint64_t peer_id, 
 
 struct user *session_parked_on(struct broker *broker, const struct peer *peer, uint64_t conn)
 {
-    const struct parked_conn *parked = broker->sessions->parked.count > 0
-                                           ? find_parked(broker, peer->id, conn)
-                                           : NULL;
+    const struct parked_conn *parked =
+        broker->sessions->parked.count > 0 ? find_parked(broker, peer->id, conn) : NULL;
 
     return parked ? parked->user : NULL;
 }
@@ -176,7 +176,8 @@ struct session *session_add(struct broker *broker, struct peer *peer, struct dev
         if (!session->will)
             goto fail;
     }
-    if (hash_insert(&broker->sessions->by_conn, &session->node, conn_hash(peer->id, open->conn)) < 0)
+    if (hash_insert(&broker->sessions->by_conn, &session->node, conn_hash(peer->id, open->conn)) <
+        0)
         goto fail;
     TAILQ_INSERT_TAIL(&peer->sessions, session, peer_link);
     device->session = session;
@@ -214,7 +215,8 @@ static void leave(struct broker *broker, struct device *device, uint32_t expiry_
     store_op_add(broker, op);
 }
 
-void session_end(struct broker *broker, struct session *session, const struct session_ending *ending)
+void session_end(struct broker *broker, struct session *session,
+                 const struct session_ending *ending)
 {
     struct device *device = session->device;
     struct user *user = device->user;
@@ -252,8 +254,8 @@ void sessions_mark_stale(struct peer *peer)
 {
     struct session *session;
 
-    TAILQ_FOREACH (session, &peer->sessions, peer_link)
-        session->stale = true;
+    TAILQ_FOREACH(session, &peer->sessions, peer_link)
+    session->stale = true;
 }
 
 void sessions_drop_stale(struct broker *broker, struct peer *peer)

@@ -1,5 +1,5 @@
-/* session - client connections as the broker sees them: opened by a connector, superseded by a newer
- * connection of the same device, closed, or lost with their connector.
+/* session - client connections as the broker sees them: opened by a connector, superseded by a
+ * newer connection of the same device, closed, or lost with their connector.
  *
  * The only writer of device->session. A session is found by (peer, connector's handle). Loop
  * thread. */

@@ -1,8 +1,8 @@
 /* session_handlers - OPEN, ANNOUNCE, CLOSE, STATE from connectors. docs/wire.md
  *
  * An OPEN whose user is not in memory is parked; one whose session is persistent is answered after
- * the commit that makes it so. Between OPEN and OPENED the session exists (so that a CLOSE or a newer
- * OPEN finds it) but nothing is delivered. */
+ * the commit that makes it so. Between OPEN and OPENED the session exists (so that a CLOSE or a
+ * newer OPEN finds it) but nothing is delivered. */
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
@@ -43,11 +43,11 @@ void session_opened(struct broker *broker, struct session *session, uint8_t reas
         }
     }
     for (uint16_t i = 0; i < device->subscription_count; i++)
-        list[i] = (struct wire_subscription){
-            .filter = bytes_of_string(device->subscriptions[i].filter),
-            .qos = device->subscriptions[i].qos,
-            .options = device->subscriptions[i].options,
-            .id = device->subscriptions[i].id};
+        list[i] =
+            (struct wire_subscription){.filter = bytes_of_string(device->subscriptions[i].filter),
+                                       .qos = device->subscriptions[i].qos,
+                                       .options = device->subscriptions[i].options,
+                                       .id = device->subscriptions[i].id};
     wire_put_opened(bus_out(broker, session->peer), &record, list, device->subscription_count);
     free(list);
     inbox_pump(broker, device);

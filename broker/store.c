@@ -116,7 +116,8 @@ void store_forget_device(struct broker *broker, struct device *device)
     if (device->fetching) {
         struct device *queued;
 
-        STAILQ_FOREACH (queued, &store->fetch_queue, fetch_link) {
+        STAILQ_FOREACH(queued, &store->fetch_queue, fetch_link)
+        {
             if (queued == device) {
                 STAILQ_REMOVE(&store->fetch_queue, device, device, fetch_link);
                 break;

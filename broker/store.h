@@ -3,8 +3,8 @@
  * Two connections. The *writer* commits batches: what arrives while one batch is being committed is
  * the next, so batches grow with load and there is one round trip and at most one fsync a batch. At
  * most one batch is under way, so a failed one can't leave a gap behind a committed one. The
- * *reader* loads people and reads backlogs; requests that arrive while one read is under way are the
- * next read, as one statement.
+ * *reader* loads people and reads backlogs; requests that arrive while one read is under way are
+ * the next read, as one statement.
  *
  * A batch whose outcome is unknown (connection lost during COMMIT) is tried again in *reconcile*
  * mode: the database is asked for each message's MID before it is inserted. Loop thread only. */
@@ -40,12 +40,12 @@ struct put {
 };
 
 enum store_op_type {
-    STORE_SESSION_CLEAR,     /* delete session and subscriptions */
-    STORE_SESSION_PUT,       /* upsert, connected */
-    STORE_SESSION_LEAVE,     /* connection ended: expiry runs */
+    STORE_SESSION_CLEAR, /* delete session and subscriptions */
+    STORE_SESSION_PUT,   /* upsert, connected */
+    STORE_SESSION_LEAVE, /* connection ended: expiry runs */
     STORE_SUBSCRIPTION_PUT,
     STORE_SUBSCRIPTION_DROP,
-    STORE_DEVICE_PUT         /* make the device's row; its number is set before `done` runs */
+    STORE_DEVICE_PUT /* make the device's row; its number is set before `done` runs */
 };
 
 /* A small write that rides in the next batch, in the order given. */

@@ -3,9 +3,9 @@
  * Problem: a commit costs an fsync and a round trip, and each message needs one before its PUBACK.
  * Method: one batch is under way at a time; everything that arrives meanwhile is the next one. At
  * low load a batch is one message and costs what one commit costs; under load it grows until the
- * database is the limit. Sequences are given in memory when a batch is sent, from the last committed
- * one, so a batch that fails leaves nothing to undo.
- * Cost: two copies of a payload (array, libpq) and no allocation a message: buffers are kept. */
+ * database is the limit. Sequences are given in memory when a batch is sent, from the last
+ * committed one, so a batch that fails leaves nothing to undo. Cost: two copies of a payload
+ * (array, libpq) and no allocation a message: buffers are kept. */
 #include "broker/inbox.h"
 #include "broker/publish.h"
 #include "broker/store_internal.h"
@@ -74,11 +74,10 @@ static struct batch *forming(struct store *store, bool continues)
 {
     const struct options *o = &store->broker->options;
     struct batch *last = TAILQ_LAST(&store->batches, batch_list);
-    bool usable = last && !(store->busy && last == TAILQ_FIRST(&store->batches)) &&
-                  !last->reconcile;
+    bool usable =
+        last && !(store->busy && last == TAILQ_FIRST(&store->batches)) && !last->reconcile;
 
-    if (usable &&
-        (continues || (last->put_count < o->batch_rows && last->bytes < o->batch_bytes)))
+    if (usable && (continues || (last->put_count < o->batch_rows && last->bytes < o->batch_bytes)))
         return last;
     last = TAILQ_FIRST(&store->spare);
     if (last) {
@@ -136,7 +135,8 @@ void store_op_add(struct broker *broker, struct store_op *op)
 
     if (!batch) {
         /* the client's connector gives up after its own deadline and the client tries again */
-        log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL, "out of memory, a write is dropped");
+        log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL,
+                    "out of memory, a write is dropped");
         free(op);
         return;
     }
@@ -228,7 +228,8 @@ static void on_device_put(void *arg, const PGresult *result)
         uint64_t user_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_USER);
         struct bytes id = pg_get_bytes(result, row, DEVICE_PUT_ID);
 
-        STAILQ_FOREACH (op, &batch->ops, link) {
+        STAILQ_FOREACH(op, &batch->ops, link)
+        {
             if (op->type != STORE_DEVICE_PUT || op->user->no != user_no ||
                 !bytes_equal_string(id, op->device_id))
                 continue;
@@ -270,10 +271,9 @@ static void encode_put(struct pg_array *c, const struct put *put, uint64_t seq)
 
 static int send_puts(struct store *store, struct batch *batch)
 {
-    static const enum pg_oid types[15] = {PG_INT8,        PG_INT8, PG_UUID,  PG_INT8,  PG_INT8,
-                                          PG_INT8,        PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
-                                          PG_INT2,        PG_BYTEA,       PG_BYTEA, PG_TEXT,
-                                          PG_INT8,        PG_BOOL,        PG_INT4};
+    static const enum pg_oid types[15] = {
+        PG_INT8, PG_INT8,  PG_UUID,  PG_INT8, PG_INT8, PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
+        PG_INT2, PG_BYTEA, PG_BYTEA, PG_TEXT, PG_INT8, PG_BOOL, PG_INT4};
     struct pg_array *c = store->columns;
     bool once = batch->once || batch->reconcile;
     const char *values[16];
@@ -556,8 +556,8 @@ static void committed(struct store *store, struct batch *batch)
     }
 }
 
-/* Every original must have been answered; anything else is a defect of ours, and the safe reaction is
- * to ask the database again. (A copy has no answer when its original was known.) */
+/* Every original must have been answered; anything else is a defect of ours, and the safe reaction
+ * is to ask the database again. (A copy has no answer when its original was known.) */
 static bool all_answered(const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->put_count; i++) {

@@ -16,8 +16,8 @@ struct batch {
     struct broker *broker;
     struct put *puts;
     uint32_t put_count, put_cap;
-    size_t bytes; /* of payloads and properties */
-    bool once;    /* some put needs the lookup of SQL_PUT_ONCE */
+    size_t bytes;   /* of payloads and properties */
+    bool once;      /* some put needs the lookup of SQL_PUT_ONCE */
     bool reconcile; /* tried before, outcome unknown */
     struct store_op_list ops;
     struct pg_array cursors[4]; /* the values as they were when first sent */
@@ -39,7 +39,7 @@ struct store {
     bool busy;
     uint64_t batch_number;
     struct pg_array columns[STORE_MAX_PARAMS]; /* scratch, kept from batch to batch */
-    TAILQ_HEAD(, device) dirty; /* devices whose cursor moved */
+    TAILQ_HEAD(, device) dirty;                /* devices whose cursor moved */
     uint32_t dirty_count;
     struct timer cursor_timer;
     bool cursor_due;
@@ -50,7 +50,7 @@ struct store {
     struct fetch {
         uint32_t handle;
         uint64_t after, upto;
-    } *fetches; /* under way, by ordinal */
+    } * fetches; /* under way, by ordinal */
     uint32_t fetch_count, fetch_cap;
     bool reading;
     bool read_failed; /* read_timer tries again */

@@ -1,8 +1,8 @@
 /* store_read - the read path: people and backlogs.
  *
  * One read is under way at a time; everything asked for meanwhile is the next one, as one statement
- * for all people and one for all backlogs, in one round trip. So ten thousand devices that come back
- * at once cost a few statements, not ten thousand. */
+ * for all people and one for all backlogs, in one round trip. So ten thousand devices that come
+ * back at once cost a few statements, not ten thousand. */
 #include "broker/inbox.h"
 #include "broker/janitor.h"
 #include "broker/store_internal.h"
@@ -12,10 +12,10 @@
 
 /* People in one load: bounds the time one read takes (about 30 us each). */
 #define LOAD_MAX 1000
-/* Backlogs in one fetch, and rows of each: bounds the memory of one result, and with the window what
- * a device may have read ahead. */
+/* Backlogs in one fetch, and rows of each: bounds the memory of one result, and with the window
+ * what a device may have read ahead. */
 #define FETCH_MAX_DEVICES 64
-#define FETCH_MAX_ROWS    256
+#define FETCH_MAX_ROWS 256
 /* After a read that the database refused (not a lost connection): no busy loop of refusals. */
 #define RETRY_MS 200
 

@@ -24,9 +24,9 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
 
     /* When some messages may be there already: KEYs, or sends of unknown outcome.
      * As above, but $2 is the user's last committed seq before this batch; then $12 key or null,
-     * $13 content hash, $14 look the MID up, $15 index of the original of a copy or -1 (arrays), and
-     * $16: the outcome of an earlier try is unknown, do not trust $2.
-     * One row out for each row in: its ordinal, its seq, or the MID and sameness of the known one. */
+     * $13 content hash, $14 look the MID up, $15 index of the original of a copy or -1 (arrays),
+     * and $16: the outcome of an earlier try is unknown, do not trust $2. One row out for each row
+     * in: its ordinal, its seq, or the MID and sameness of the known one. */
     [SQL_PUT_ONCE] =
         {"put_once",
          "WITH input AS MATERIALIZED ("
@@ -168,21 +168,21 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
 
     /* $1 user_no $2 after this seq $3 up to this one $4 rows at most, arrays. A device's rows end
      * with the one that exceeds 256 KiB, so that large payloads can't fill the memory. */
-    [SQL_FETCH] =
-        {"fetch",
-         "SELECT r.ord, i.seq, i.mid, i.kind,"
-         " (SELECT u.user_id FROM users u WHERE u.user_no = i.from_no),"
-         " CASE WHEN i.conversation <> i.from_no THEN"
-         "  (SELECT u.user_id FROM users u WHERE u.user_no = i.conversation) END,"
-         " coalesce(i.origin_device, 0), i.sent_at, i.expires_at, i.properties, i.payload"
-         " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[]) WITH ORDINALITY"
-         "  AS r(user_no, after, upto, n, ord)"
-         " CROSS JOIN LATERAL (SELECT x.*, coalesce(sum(octet_length(x.payload)) OVER (ORDER BY x.seq"
-         "  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM ("
-         "  SELECT * FROM inbox b WHERE b.user_no = r.user_no"
-         "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
-         " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
-         4},
+    [SQL_FETCH] = {"fetch",
+                   "SELECT r.ord, i.seq, i.mid, i.kind,"
+                   " (SELECT u.user_id FROM users u WHERE u.user_no = i.from_no),"
+                   " CASE WHEN i.conversation <> i.from_no THEN"
+                   "  (SELECT u.user_id FROM users u WHERE u.user_no = i.conversation) END,"
+                   " coalesce(i.origin_device, 0), i.sent_at, i.expires_at, i.properties, i.payload"
+                   " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[]) WITH ORDINALITY"
+                   "  AS r(user_no, after, upto, n, ord)"
+                   " CROSS JOIN LATERAL (SELECT x.*, coalesce(sum(octet_length(x.payload)) OVER "
+                   "(ORDER BY x.seq"
+                   "  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM ("
+                   "  SELECT * FROM inbox b WHERE b.user_no = r.user_no"
+                   "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
+                   " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
+                   4},
 
     /* $1 weeks ahead. */
     [SQL_MAKE_PARTITIONS] = {"make_partitions", "SELECT beckon_make_partitions($1::int4)", 1},

@@ -1,5 +1,5 @@
-/* store_sql - every SQL statement of the broker's running life, and nothing else. (The statements of
- * its start are in schema_check.c.) Parameters are described beside each text. */
+/* store_sql - every SQL statement of the broker's running life, and nothing else. (The statements
+ * of its start are in schema_check.c.) Parameters are described beside each text. */
 #ifndef BECKON_BROKER_STORE_SQL_H
 #define BECKON_BROKER_STORE_SQL_H
 

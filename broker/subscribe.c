@@ -17,11 +17,7 @@
 #include <stdlib.h>
 
 /* MQTT 5.0 section 2.4 */
-enum {
-    NO_SUBSCRIPTION_EXISTED = 0x11,
-    UNSPECIFIED_ERROR = 0x80,
-    FILTER_INVALID = 0x8F
-};
+enum { NO_SUBSCRIPTION_EXISTED = 0x11, UNSPECIFIED_ERROR = 0x80, FILTER_INVALID = 0x8F };
 
 /* Filters in one request at most; the connector splits larger ones. What a store_op can carry. */
 #define FILTERS_MAX 64
@@ -38,9 +34,9 @@ struct request {
 static void answer(struct broker *broker, struct peer *peer, uint64_t conn, uint64_t token,
                    const uint8_t *codes, uint8_t count)
 {
-    wire_put_suback(bus_out(broker, peer), &(struct wire_suback){.token = token,
-                                                                 .conn = conn,
-                                                                 .codes = bytes_of(codes, count)});
+    wire_put_suback(
+        bus_out(broker, peer),
+        &(struct wire_suback){.token = token, .conn = conn, .codes = bytes_of(codes, count)});
 }
 
 static void on_stored(struct broker *broker, struct store_op *op)

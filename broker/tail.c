@@ -40,7 +40,8 @@ void tail_fini(struct tail *tail)
 
 void tail_append(struct tail *tail, struct message *message)
 {
-    /* A break in the sequence can't be kept as one run: the older part is read from the database. */
+    /* A break in the sequence can't be kept as one run: the older part is read from the database.
+     */
     while (tail->count > 0 && tail->first_seq + tail->count != message->seq)
         pop(tail);
     if (tail->count == tail->cap && !grow(tail)) {
@@ -63,8 +64,8 @@ struct message *tail_get(const struct tail *tail, uint64_t seq)
 
 void tail_trim(struct tail *tail, uint64_t before_seq, uint32_t max_messages, size_t max_bytes)
 {
-    while (tail->count > 0 && (tail->first_seq < before_seq || tail->count > max_messages ||
-                               tail->bytes > max_bytes))
+    while (tail->count > 0 &&
+           (tail->first_seq < before_seq || tail->count > max_messages || tail->bytes > max_bytes))
         pop(tail);
     if (tail->count == 0 && tail->cap > 64)
         tail_fini(tail); /* an idle person keeps no ring of a burst */

@@ -95,8 +95,8 @@ static void maybe_idle(struct broker *broker, struct user *user)
     user->idle = true;
     TAILQ_INSERT_TAIL(&users->idle, user, link);
     users->idle_count++;
-    while (users->idle_count > broker->options.cache_users && (oldest = TAILQ_FIRST(&users->idle)) &&
-           oldest != user) {
+    while (users->idle_count > broker->options.cache_users &&
+           (oldest = TAILQ_FIRST(&users->idle)) && oldest != user) {
         not_idle(users, oldest);
         user_free(broker, oldest);
     }

@@ -21,8 +21,8 @@ enum user_state {
     USER_READY
 };
 
-/* The newest committed messages, kept while a device of the person is online, so that delivery needs
- * no read. A ring; seqs are contiguous. */
+/* The newest committed messages, kept while a device of the person is online, so that delivery
+ * needs no read. A ring; seqs are contiguous. */
 struct tail {
     struct message **ring;
     uint32_t head, count, cap; /* cap is a power of two */
@@ -46,10 +46,10 @@ struct user {
     bool idle;     /* in the idle list */
     bool touched;  /* in the list of users whose devices are to be pumped this turn */
     uint64_t no;
-    uint64_t last_seq;  /* committed */
-    uint64_t max_acked; /* newest that any device ever acknowledged */
-    uint64_t batch;     /* the batch `assigned` belongs to */
-    uint64_t assigned;  /* last sequence given in that batch */
+    uint64_t last_seq;      /* committed */
+    uint64_t max_acked;     /* newest that any device ever acknowledged */
+    uint64_t batch;         /* the batch `assigned` belongs to */
+    uint64_t assigned;      /* last sequence given in that batch */
     TAILQ_ENTRY(user) link; /* load queue or idle list */
     STAILQ_ENTRY(user) touched_link;
     TAILQ_HEAD(device_list, device) devices;
@@ -68,7 +68,8 @@ struct user *users_get(struct broker *broker, struct bytes id);
 /* In memory and ready, else NULL; never loads. */
 struct user *users_find(struct broker *broker, struct bytes id);
 
-/* Keeps the record for when the user is ready and everything parked before it was done. ERR_NO_MEMORY. */
+/* Keeps the record for when the user is ready and everything parked before it was done.
+ * ERR_NO_MEMORY. */
 MUST_CHECK int user_park(struct broker *broker, struct user *user, uint64_t peer,
                          struct bytes record);
 /* True when a record for this user must be parked. */

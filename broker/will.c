@@ -65,9 +65,9 @@ static void on_delay_over(struct timer *timer)
 struct will *will_create(struct broker *broker, const struct wire_will *source, struct bytes user,
                          struct bytes device)
 {
-    struct will *will = calloc(1, sizeof(*will) + user.len + device.len + source->to.len +
-                                      source->key.len + source->properties.len +
-                                      source->payload.len);
+    struct will *will =
+        calloc(1, sizeof(*will) + user.len + device.len + source->to.len + source->key.len +
+                      source->properties.len + source->payload.len);
     uint8_t *cursor;
 
     if (!will)
@@ -77,16 +77,17 @@ struct will *will_create(struct broker *broker, const struct wire_will *source, 
     will->broker = broker;
     will->delay_s = source->delay_s;
     will->qos = source->qos;
-    will->publish = (struct wire_publish){.resend = true, /* a Will may be announced to two brokers */
-                                          .has_expiry = source->has_expiry,
-                                          .kind = source->kind,
-                                          .expiry_s = source->expiry_s,
-                                          .from = keep(&cursor, user),
-                                          .from_device = keep(&cursor, device),
-                                          .to = keep(&cursor, source->to),
-                                          .key = keep(&cursor, source->key),
-                                          .properties = keep(&cursor, source->properties),
-                                          .payload = keep(&cursor, source->payload)};
+    will->publish =
+        (struct wire_publish){.resend = true, /* a Will may be announced to two brokers */
+                              .has_expiry = source->has_expiry,
+                              .kind = source->kind,
+                              .expiry_s = source->expiry_s,
+                              .from = keep(&cursor, user),
+                              .from_device = keep(&cursor, device),
+                              .to = keep(&cursor, source->to),
+                              .key = keep(&cursor, source->key),
+                              .properties = keep(&cursor, source->properties),
+                              .payload = keep(&cursor, source->payload)};
     return will;
 }
 

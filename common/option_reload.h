@@ -1,6 +1,6 @@
-/* option_reload - SIGHUP: the configuration is read again, the same way as at start, and the options
- * that may change while the process runs are taken over; all of it or nothing.
- * One per process; the fresh set that was taken last stays, because it owns strings. */
+/* option_reload - SIGHUP: the configuration is read again, the same way as at start, and the
+ * options that may change while the process runs are taken over; all of it or nothing. One per
+ * process; the fresh set that was taken last stays, because it owns strings. */
 #ifndef BECKON_COMMON_OPTION_RELOAD_H
 #define BECKON_COMMON_OPTION_RELOAD_H
 

@@ -32,7 +32,7 @@ struct token_claims {
 enum token_verdict {
     TOKEN_VALID,
     TOKEN_UNVERIFIABLE, /* missing, malformed, unknown key, bad signature: 0x86 */
-    TOKEN_REFUSED,      /* signature good, but expired, not yet valid, other issuer or audience: 0x87 */
+    TOKEN_REFUSED, /* signature good, but expired, not yet valid, other issuer or audience: 0x87 */
 };
 
 /* An empty set. Returns owned, NULL when out of memory. policy's strings are borrowed for the

@@ -1,5 +1,6 @@
 /* wire - the records that connectors and brokers exchange. Encode and decode, no I/O, no state.
- * docs/wire.md describes the protocol; this header its records, in the order of a connection's life.
+ * docs/wire.md describes the protocol; this header its records, in the order of a connection's
+ * life.
  *
  * A frame is one ZeroMQ message: a header of four bytes ('B', 'K', version, 0) and any number of
  * records. A record is a u32 length (of what follows it), a u8 type and the fields in the order of
@@ -17,8 +18,8 @@
 #include "common/err.h"
 #include "common/mid.h"
 
-#define WIRE_VERSION      1
-#define WIRE_HEADER_SIZE  4
+#define WIRE_VERSION 1
+#define WIRE_HEADER_SIZE 4
 #define WIRE_INSTANCE_SIZE 16 /* random, one per process start */
 
 enum wire_type {
@@ -51,9 +52,9 @@ enum wire_type {
 };
 
 struct wire_refuse {
-    uint8_t version;     /* of the sender of this record */
-    uint8_t reason;      /* enum wire_refusal */
-    struct bytes text;   /* string: for the log */
+    uint8_t version;   /* of the sender of this record */
+    uint8_t reason;    /* enum wire_refusal */
+    struct bytes text; /* string: for the log */
 };
 enum wire_refusal {
     WIRE_REFUSED_VERSION = 1,
@@ -70,9 +71,9 @@ struct wire_hello {
 struct wire_welcome {
     uint8_t instance[WIRE_INSTANCE_SIZE]; /* another one than before: the broker restarted */
     uint64_t generation;                  /* of ownership */
-    uint32_t credit;                      /* SUBSCRIBE, UNSUBSCRIBE and PUBLISH not yet answered, at most */
-    uint32_t heartbeat_ms;                /* interval of PING; three silent ones end the link */
-    struct bytes name;                    /* string: "broker/0" */
+    uint32_t credit;       /* SUBSCRIBE, UNSUBSCRIBE and PUBLISH not yet answered, at most */
+    uint32_t heartbeat_ms; /* interval of PING; three silent ones end the link */
+    struct bytes name;     /* string: "broker/0" */
 };
 
 enum wire_device_state { WIRE_FOREGROUND = 1, WIRE_BACKGROUND = 2 };
@@ -85,7 +86,7 @@ struct wire_will {
     bool has_expiry;
     uint32_t delay_s;
     uint32_t expiry_s;
-    struct bytes to, key;   /* strings */
+    struct bytes to, key;    /* strings */
     struct bytes properties; /* bytes: as in wire_publish */
     struct bytes payload;    /* bytes */
 };
@@ -96,9 +97,9 @@ struct wire_open {
     struct bytes user, device; /* strings */
     uint8_t level;             /* MQTT protocol level: 4 or 5 */
     bool clean_start;
-    bool service;        /* the token says svc */
-    uint8_t state;       /* enum wire_device_state */
-    uint32_t lease_s;    /* background: granted by the client's system, 0 = not said */
+    bool service;              /* the token says svc */
+    uint8_t state;             /* enum wire_device_state */
+    uint32_t lease_s;          /* background: granted by the client's system, 0 = not said */
     uint32_t session_expiry_s; /* 0 = ends with the connection, UINT32_MAX = the maximum */
     uint16_t receive_max;      /* client's Receive Maximum */
     uint64_t token_issued_s;
@@ -123,7 +124,7 @@ struct wire_announce {
                               receive_max as of now */
     uint64_t epoch;
     bool doubtful;
-    uint64_t acked_seq; /* contiguous; meaningful with an inbox subscription */
+    uint64_t acked_seq;             /* contiguous; meaningful with an inbox subscription */
     struct wire_list subscriptions; /* struct wire_subscription */
     struct wire_list sent;          /* u64 seq: PUBLISHed here and not acknowledged, ascending */
 };
@@ -154,7 +155,7 @@ struct wire_publish {
     uint64_t token; /* as in wire_subscribe; ascending in the order of sending */
     uint64_t conn;  /* 0 when there is none any more (a Will) */
     struct mid mid;
-    bool resend;    /* may have been accepted over an earlier link */
+    bool resend; /* may have been accepted over an earlier link */
     bool has_expiry;
     uint8_t kind; /* enum wire_target */
     uint32_t expiry_s;
@@ -233,16 +234,16 @@ struct wire_body {
 struct wire_deliver {
     uint64_t conn;
     uint64_t seq;
-    bool dup;          /* PUBLISHed before in this session */
-    bool notification; /* on inbox/notify/...: payload is the notification document */
+    bool dup;                  /* PUBLISHed before in this session */
+    bool notification;         /* on inbox/notify/...: payload is the notification document */
     struct bytes encoded_body; /* wire_get_body reads it */
     struct wire_body body;     /* decoded by wire_next */
 };
 
 struct wire_live {
     uint64_t conn;
-    uint8_t kind;            /* WIRE_BODY_USER or WIRE_BODY_GROUP */
-    struct bytes from, to;   /* strings; to: GROUP or empty */
+    uint8_t kind;          /* WIRE_BODY_USER or WIRE_BODY_GROUP */
+    struct bytes from, to; /* strings; to: GROUP or empty */
     struct bytes properties, payload;
 };
 
@@ -296,8 +297,7 @@ void wire_put_open(struct buf *frame, const struct wire_open *record);
 void wire_put_opened(struct buf *frame, const struct wire_opened *record,
                      const struct wire_subscription *subscriptions, uint16_t subscription_count);
 /* type: WIRE_SUBSCRIBE or WIRE_UNSUBSCRIBE. */
-void wire_put_subscribe(struct buf *frame, enum wire_type type,
-                        const struct wire_subscribe *record,
+void wire_put_subscribe(struct buf *frame, enum wire_type type, const struct wire_subscribe *record,
                         const struct wire_subscription *subscriptions, uint16_t subscription_count);
 void wire_put_suback(struct buf *frame, const struct wire_suback *record);
 void wire_put_publish(struct buf *frame, const struct wire_publish *record);

@@ -4,7 +4,7 @@
  * fails the whole frame, as running out of memory does: buf_ok says so before anything is sent.
  *
  * The layout of each record is the order of its put_ calls below; wire_decode.c has the same order
- * of get_ calls. tests/unit/common/test_wire.c holds the bytes of every record of version 1. */
+ * of get_ calls. tests/unit/common/wire_samples.h holds the bytes of every record of version 1. */
 #include "common/wire.h"
 
 #include <assert.h>

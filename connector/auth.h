@@ -22,7 +22,7 @@ void auth_destroy(struct auth *auth);
  * ret_claims), MQTT_BAD_CREDENTIALS (missing, malformed, unverifiable), MQTT_NOT_AUTHORIZED (good
  * signature, but not now, not here or not for them); then *ret_why is a phrase for the log. */
 MUST_CHECK uint8_t auth_check(const struct auth *auth, struct bytes token, struct bytes user,
-                              struct bytes device, uint64_t wall_s,
-                              struct token_claims *ret_claims, const char **ret_why);
+                              struct bytes device, uint64_t wall_s, struct token_claims *ret_claims,
+                              const char **ret_why);
 
 #endif

@@ -1,10 +1,10 @@
 /* bus - see docs/wire.md, "Start of a link".
  *
  * States: DOWN (a pause before the next socket), GREETING (a socket; HELLO goes out as soon as it
- * is connected), UP (WELCOME has come). Every way a link can end sets a reason and posts one task that
- * closes the socket, so that no socket is closed under a callback that uses it. Records of a turn
- * share one frame, because a ZeroMQ message costs more than the records in it; a frame that can't be
- * sent stays, grows, and is tried again, and its owner is told when to stop filling it. */
+ * is connected), UP (WELCOME has come). Every way a link can end sets a reason and posts one task
+ * that closes the socket, so that no socket is closed under a callback that uses it. Records of a
+ * turn share one frame, because a ZeroMQ message costs more than the records in it; a frame that
+ * can't be sent stays, grows, and is tried again, and its owner is told when to stop filling it. */
 #include "connector/bus.h"
 
 #include <assert.h>
@@ -23,7 +23,7 @@
 /* docs/wire.md, "Sockets": fast enough that a restarted broker is found at once, slow enough that
  * hundreds of connectors do not hammer one that is down. */
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS   2000
+#define BACKOFF_MAX_MS 2000
 /* From a new socket to WELCOME. Covers a broker that accepts and is frozen. */
 #define GREETING_MS 2000
 /* Silent heartbeat intervals that end a link. docs/wire.md */

@@ -30,16 +30,17 @@ struct entry {
     uint64_t conn, previous;
     struct chunk *chunk; /* NULL: answered */
     uint32_t offset, record_len;
-    uint16_t packet_id, codes_len;
+    uint32_t reply;
+    uint16_t codes_len;
     uint8_t type;
 };
 
 struct bus_requests {
-    struct entry *ring; /* power of two */
+    struct entry *ring;    /* power of two */
     uint64_t oldest, next; /* tokens; ring holds [oldest, next) */
     size_t mask;
-    struct chunk *filling; /* NULL before the first */
-    struct chunk *spare;   /* one empty chunk of CHUNK_BYTES, or NULL */
+    struct chunk *filling;   /* NULL before the first */
+    struct chunk *spare;     /* one empty chunk of CHUNK_BYTES, or NULL */
     size_t bytes, max_bytes; /* of chunks that hold records */
     uint32_t count, credit;
 };
@@ -192,7 +193,7 @@ int bus_requests_add(struct bus_requests *requests, const struct bus_request *re
         .chunk = chunk,
         .offset = chunk->used,
         .record_len = request->record.len,
-        .packet_id = request->packet_id,
+        .reply = request->reply,
         .codes_len = (uint16_t)request->codes.len,
         .type = request->type,
     };
@@ -222,7 +223,7 @@ bool bus_requests_find(const struct bus_requests *requests, uint64_t token,
     *ret_request = (struct bus_request){
         .conn = entry->conn,
         .previous = entry->previous,
-        .packet_id = entry->packet_id,
+        .reply = entry->reply,
         .type = entry->type,
         .record = bytes_of(data, entry->record_len),
         .codes = bytes_of(data + entry->record_len, entry->codes_len),

@@ -1,8 +1,8 @@
 /* bus_requests - what the broker was asked and has not answered: SUBSCRIBE, UNSUBSCRIBE, PUBLISH.
  *
- * Encoded records in the order of first sending, named by ascending tokens, kept so that they can be
- * sent again, unchanged and in order, over a new link. Bounded by the broker's credit and by bytes;
- * the owner stops reading from clients when it is full. Knows neither link nor connections.
+ * Encoded records in the order of first sending, named by ascending tokens, kept so that they can
+ * be sent again, unchanged and in order, over a new link. Bounded by the broker's credit and by
+ * bytes; the owner stops reading from clients when it is full. Knows neither link nor connections.
  * Loop thread only. */
 #ifndef BECKON_CONNECTOR_BUS_REQUESTS_H
 #define BECKON_CONNECTOR_BUS_REQUESTS_H
@@ -18,8 +18,8 @@ struct bus_requests;
 struct bus_request {
     uint64_t conn;
     uint64_t previous; /* token of the same connection's request before this one, 0 = none */
-    uint16_t packet_id;
-    uint8_t type; /* WIRE_SUBSCRIBE, WIRE_UNSUBSCRIBE, WIRE_PUBLISH */
+    uint32_t reply; /* PUBLISH: position in the client's pubacks; else the packet identifier */
+    uint8_t type;        /* WIRE_SUBSCRIBE, WIRE_UNSUBSCRIBE, WIRE_PUBLISH */
     struct bytes record; /* encoded, with its length and type */
     struct bytes codes;  /* SUBSCRIBE, UNSUBSCRIBE: one a filter of the packet; CODE_FROM_BROKER
                             where the broker's next code belongs */

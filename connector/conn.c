@@ -44,6 +44,8 @@ static void free_buffers(struct conn *c)
     c->in_len = c->in_cap = 0;
     outq_fini(&c->outq);
     inflight_fini(&c->inflight);
+    free(c->pubacks);
+    c->pubacks = NULL;
     if (c->client != NULL)
         free(c->client->will);
     free(c->client);
@@ -247,8 +249,7 @@ void conn_end(struct conn *c, struct buf *buf)
         conn_flush(c); /* the socket may still take it: only a slow reader is closed */
     else
         conn_mark(c, TURN_FLUSH);
-    if (over && conn_is_open(c) &&
-        outq_waiting(&c->outq) > c->connector->options.queue_bytes)
+    if (over && conn_is_open(c) && outq_waiting(&c->outq) > c->connector->options.queue_bytes)
         conn_close(c, CLOSE_QUEUE_FULL, NULL);
 }
 
@@ -296,7 +297,8 @@ static void log_close(const struct conn *c, const struct close_info *info, uint8
         log_debug(&subject, "%s", info->text);
 }
 
-/* True when there is nobody to wait for: the peer is gone, or said goodbye and has all it is owed. */
+/* True when there is nobody to wait for: the peer is gone, or said goodbye and has all it is owed.
+ */
 static bool close_at_once(const struct conn *c, enum close_reason reason)
 {
     return reason == CLOSE_LOST ||

@@ -20,6 +20,7 @@
 #include "connector/inflight.h"
 #include "connector/mqtt_codec.h"
 #include "connector/outq.h"
+#include "connector/pubacks.h"
 #include "connector/transport.h"
 #include "connector/will.h"
 
@@ -41,14 +42,14 @@ struct client {
     uint64_t epoch; /* 0 until the session is open */
     uint64_t token_issued_s;
     uint64_t token_expires_s;
-    uint64_t lease_until_ms; /* background: when the time granted by the client's system is over;
-                                0 = the client did not say */
-    struct will *will;       /* owned; NULL = none, or handed on */
+    uint64_t lease_until_ms;   /* background: when the time granted by the client's system is over;
+                                  0 = the client did not say */
+    struct will *will;         /* owned; NULL = none, or handed on */
     uint32_t session_expiry_s; /* asked for; once open: granted */
     uint32_t lease_s;          /* as the client said it last */
     uint16_t receive_max;
-    uint16_t keep_alive_s;  /* in force; 0 = none */
-    uint8_t device_state;   /* enum wire_device_state */
+    uint16_t keep_alive_s; /* in force; 0 = none */
+    uint8_t device_state;  /* enum wire_device_state */
     bool clean_start, service;
     bool asked_expiry;       /* CONNECT's Session Expiry Interval was above 0 */
     bool keep_alive_changed; /* it is not what CONNECT asked for */
@@ -63,9 +64,9 @@ struct inbox_subscription {
     uint8_t qos, options;
 };
 
-enum turn_flag { /* why a connection is on the list for the end of the turn */
-    TURN_FLUSH = 1, /* outq has to be written */
-    TURN_ACK = 2    /* the broker has to be told what was acknowledged */
+enum turn_flag {                 /* why a connection is on the list for the end of the turn */
+                 TURN_FLUSH = 1, /* outq has to be written */
+                 TURN_ACK = 2    /* the broker has to be told what was acknowledged */
 };
 
 /* The budget. 100,000 idle connections are 25 MB here plus a client (some 100 bytes) each; the
@@ -85,21 +86,21 @@ struct conn {
     uint8_t *in;                  /* whole and incomplete packets not handled yet, or NULL */
     uint32_t in_len, in_cap;
     struct outq outq;
-    struct client *client;  /* NULL before a good CONNECT */
-    uint64_t last_request;  /* token of the newest of its requests to the broker, 0 = none */
+    struct client *client; /* NULL before a good CONNECT */
+    struct pubacks *pubacks; /* owed to the client; NULL when none is */
+    uint64_t last_request; /* token of the newest of its requests to the broker, 0 = none */
     struct inflight inflight;
     struct inbox_subscription inbox;
     uint32_t max_packet_bytes; /* the client's limit, 0 = none */
-    uint16_t unanswered;       /* QoS 1 publishes the broker has not answered */
     struct peer_address peer;
     uint8_t state; /* enum conn_state; written by conn_set_state only */
     uint8_t level; /* enum mqtt_level, 0 before CONNECT */
     uint8_t turn_flags;
-    bool ready;     /* on the ready list */
-    bool reading;   /* epoll watches for input */
-    bool writing;   /* epoll watches for room to write */
-    bool finished;  /* the transport was told that no more follows */
-    bool terse;     /* MQTT 5 Request Problem Information 0: no Reason String in acknowledgements */
+    bool ready;    /* on the ready list */
+    bool reading;  /* epoll watches for input */
+    bool writing;  /* epoll watches for room to write */
+    bool finished; /* the transport was told that no more follows */
+    bool terse;    /* MQTT 5 Request Problem Information 0: no Reason String in acknowledgements */
 };
 _Static_assert(sizeof(struct conn) <= CONN_BUDGET, "struct conn is over its budget");
 

@@ -28,7 +28,7 @@ bool conn_can_read(const struct conn *c)
         return true;
     case CONN_ACTIVE:
         /* MQTT 3.1.1 has no Receive Maximum to hold a client to: TCP holds it. */
-        return c->level == MQTT_5 || c->unanswered < c->connector->options.receive_max;
+        return c->level == MQTT_5 || pubacks_count(c->pubacks) < c->connector->options.receive_max;
     default:
         return false;
     }
@@ -153,8 +153,8 @@ static ssize_t read_more(struct conn *c, size_t budget, size_t *ret_wanted)
     uint32_t size;
     size_t wanted, cap;
     ssize_t n;
-    int r = mqtt_packet_size(bytes_of(c->in, c->in_len), c->connector->options.max_packet_bytes,
-                             &size);
+    int r =
+        mqtt_packet_size(bytes_of(c->in, c->in_len), c->connector->options.max_packet_bytes, &size);
 
     assert(r == 1 && size > c->in_len); /* COPY_BYTES covers every header */
     wanted = size - c->in_len;
@@ -210,8 +210,8 @@ static void run(struct conn *c)
         consume_in(c);
     while (budget > 0 && conn_can_read(c)) {
         size_t wanted = 0;
-        ssize_t n = c->in_len > COPY_BYTES ? read_more(c, budget, &wanted)
-                                           : read_fresh(c, budget, &wanted);
+        ssize_t n =
+            c->in_len > COPY_BYTES ? read_more(c, budget, &wanted) : read_fresh(c, budget, &wanted);
 
         if (n == ERR_AGAIN)
             return;

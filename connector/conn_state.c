@@ -1,4 +1,5 @@
-/* conn_state - one table of allowed steps; every step moves the connection between two lists, O(1). */
+/* conn_state - one table of allowed steps; every step moves the connection between two lists, O(1).
+ */
 #include "connector/conn_state.h"
 
 #include <assert.h>

@@ -24,9 +24,8 @@ struct metrics {
 /* What is read from one client in one turn: enough to fill a fast link, little enough that one
  * client can't hold up the others for more than a fraction of a millisecond. */
 #define READ_BYTES_PER_TURN 65536
-/* Shared by all connections: a read and what an earlier one left over, or the sequences of one
- * connection (8 bytes each, and a broker's window is at most 16,384). */
-#define SCRATCH_BYTES 262144
+/* Shared by all connections: a read behind what an earlier one left over. */
+#define SCRATCH_BYTES 131072
 
 struct connector {
     struct loop *loop;
@@ -38,7 +37,8 @@ struct connector {
     struct wills *wills;
     struct auth *auth;
     struct listener *listener; /* NULL once the process stops */
-    void *scratch;             /* SCRATCH_BYTES; valid within one callback */
+    uint8_t *scratch;          /* SCRATCH_BYTES: the packets being handled lie here */
+    uint64_t *seqs;            /* INFLIGHT_MAX: a list on its way into a record */
     struct buf properties;     /* of the packet being handled, to be forwarded */
     struct buf record;         /* where a request is encoded while there is no link */
 };

@@ -86,7 +86,8 @@ static bool take_seq(struct conn *c, const struct wire_deliver *deliver)
     int r = inflight_add(&c->inflight, deliver->seq, deliver->notification);
 
     if (r == ERR_EXISTS) {
-        /* At most once a connection. If it was acknowledged, beyond a gap, the broker missed that. */
+        /* At most once a connection. If it was acknowledged, beyond a gap, the broker missed that.
+         */
         c->connector->metrics.deliveries_repeated++;
         conn_mark(c, TURN_ACK);
         return false;

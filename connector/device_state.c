@@ -44,7 +44,8 @@ int device_state_parse(struct bytes text, uint8_t *ret_state, uint32_t *ret_leas
     if (r < 0)
         return r;
     *ret_state = WIRE_BACKGROUND;
-    /* "0 seconds" is about to be suspended, which on the wire is not the same as not having said. */
+    /* "0 seconds" is about to be suspended, which on the wire is not the same as not having said.
+     */
     *ret_lease_s = seconds > 0 ? seconds : 1;
     return 0;
 }

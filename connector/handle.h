@@ -41,9 +41,9 @@ struct refusal me_token(struct conn *c, struct bytes payload);
 bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload);
 
 /* Gives the broker a request and remembers it until it is answered: record was encoded at the end
- * of what request_buf returned, from offset start. codes as in struct bus_request. Closes
+ * of what request_buf returned, from offset start. reply and codes as in struct bus_request. Closes
  * the connection when memory runs out (then false). */
-bool request_add(struct conn *c, enum wire_type type, uint16_t packet_id, const struct buf *out,
+bool request_add(struct conn *c, enum wire_type type, uint32_t reply, const struct buf *out,
                  size_t start, struct bytes codes);
 /* Where to encode the request: the frame of the turn, or a spare buffer while there is no link. */
 struct buf *request_buf(struct connector *connector);

@@ -2,8 +2,8 @@
  *
  * Checks go from the packet to the person: identifier, user name, token, Will, state. As soon as
  * both names are well-formed they are copied to struct client, so that the log line of every later
- * refusal names the device. A CONNECT that passes is sent to the broker as OPEN; CONNACK follows its
- * answer. */
+ * refusal names the device. A CONNECT that passes is sent to the broker as OPEN; CONNACK follows
+ * its answer. */
 #include "connector/handle.h"
 
 #include <stdlib.h>
@@ -26,9 +26,9 @@ void connect_refuse(struct conn *c, uint8_t reason, const char *text)
     struct buf out = conn_begin(c);
 
     c->connector->metrics.connects_refused++;
-    mqtt_put_connack(&out, c->level,
-                     &(struct mqtt_connack){.reason = reason,
-                                            .reason_string = conn_reason_string(c, text)});
+    mqtt_put_connack(
+        &out, c->level,
+        &(struct mqtt_connack){.reason = reason, .reason_string = conn_reason_string(c, text)});
     conn_end(c, &out);
     conn_close(c, CLOSE_REFUSED, &fault);
 }
@@ -149,8 +149,9 @@ static struct refusal take_state(struct conn *c, const struct mqtt_connect *conn
         if (!bytes_equal_string(name, "state"))
             continue;
         if (device_state_parse(value, &client->device_state, &client->lease_s) < 0)
-            return refuse(MQTT_IMPLEMENTATION_SPECIFIC,
-                          "user property state is not foreground, background or background SECONDS");
+            return refuse(
+                MQTT_IMPLEMENTATION_SPECIFIC,
+                "user property state is not foreground, background or background SECONDS");
     }
     if (client->lease_s > 0)
         client->lease_until_ms = loop_now_ms(c->connector->loop) + (uint64_t)client->lease_s * 1000;

@@ -15,6 +15,7 @@ void handle_disconnect(struct conn *c, const struct mqtt_disconnect *disconnect)
         }
         c->client->session_expiry_s = properties->session_expiry_s;
     }
-    /* Only 0x00 withdraws the Will (MQTT-3.14.4-3); any other reason tells of a client in trouble. */
+    /* Only 0x00 withdraws the Will (MQTT-3.14.4-3); any other reason tells of a client in trouble.
+     */
     conn_close(c, disconnect->reason == MQTT_SUCCESS ? CLOSE_CLIENT : CLOSE_CLIENT_WILL, NULL);
 }

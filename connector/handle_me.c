@@ -13,13 +13,11 @@ struct refusal me_state(struct conn *c, struct bytes payload)
     struct client *client = c->client;
 
     if (device_state_parse(payload, &client->device_state, &client->lease_s) < 0)
-        return (struct refusal){
-            MQTT_PAYLOAD_FORMAT_INVALID,
-            "the state is not foreground, background or background SECONDS"};
+        return (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID,
+                                "the state is not foreground, background or background SECONDS"};
     client->lease_until_ms =
-        client->lease_s == 0
-            ? 0
-            : loop_now_ms(c->connector->loop) + (uint64_t)client->lease_s * 1000;
+        client->lease_s == 0 ? 0
+                             : loop_now_ms(c->connector->loop) + (uint64_t)client->lease_s * 1000;
     session_send_state(c);
     return (struct refusal){MQTT_SUCCESS, NULL};
 }
@@ -29,9 +27,9 @@ struct refusal me_token(struct conn *c, struct bytes payload)
     struct client *client = c->client;
     struct token_claims claims;
     const char *why = "";
-    uint8_t reason = auth_check(c->connector->auth, payload, client_user(client),
-                                client_device(client), loop_wall_ms(c->connector->loop) / 1000,
-                                &claims, &why);
+    uint8_t reason =
+        auth_check(c->connector->auth, payload, client_user(client), client_device(client),
+                   loop_wall_ms(c->connector->loop) / 1000, &claims, &why);
 
     /* The connection is authenticated; what is refused is this token, whatever is wrong with it. */
     if (reason != MQTT_SUCCESS)

@@ -20,10 +20,10 @@ static void handle_first(struct conn *c, int err, const struct mqtt_packet *pack
 
 void handle_bad_header(struct conn *c, int err)
 {
-    static const struct mqtt_fault not_connect = {
-        MQTT_PROTOCOL_ERROR, "MQTT-3.1.0-1", "the first packet is not CONNECT"};
-    static const struct mqtt_fault too_large = {
-        MQTT_PACKET_TOO_LARGE, "MQTT-3.2.2-15", "packet above the server's Maximum Packet Size"};
+    static const struct mqtt_fault not_connect = {MQTT_PROTOCOL_ERROR, "MQTT-3.1.0-1",
+                                                  "the first packet is not CONNECT"};
+    static const struct mqtt_fault too_large = {MQTT_PACKET_TOO_LARGE, "MQTT-3.2.2-15",
+                                                "packet above the server's Maximum Packet Size"};
     static const struct mqtt_fault malformed = {MQTT_MALFORMED_PACKET, "MQTT-1.5.5-1",
                                                 "malformed Remaining Length"};
     const struct mqtt_fault *fault = err == ERR_TOO_LARGE ? &too_large : &malformed;

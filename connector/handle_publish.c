@@ -1,6 +1,6 @@
 /* handle_publish - PUBLISH, the hot path: a topic is parsed, a MID minted, a record appended to the
- * frame of the turn and to the unanswered requests. No allocation; one copy each. PUBACK follows the
- * broker's answer, which means committed. */
+ * frame of the turn and to the unanswered requests. No allocation; one copy each. PUBACK follows
+ * the broker's answer, which means committed. */
 #include "connector/handle.h"
 
 #include "common/topic.h"
@@ -41,37 +41,47 @@ static void put_puback(struct conn *c, uint16_t packet_id, uint8_t reason, const
 }
 
 /* MQTT 3.1.1 has no way to refuse a publish but to end the connection. */
-static void refuse(struct conn *c, uint8_t qos, uint16_t packet_id, struct refusal refusal)
+static void send_answer(struct conn *c, const struct puback_owed *owed)
 {
-    const struct mqtt_fault fault = {refusal.reason, "section 3.3.5",
-                                     refusal.text != NULL ? refusal.text
-                                                          : mqtt_reason_text(refusal.reason)};
+    const struct mqtt_fault fault = {owed->reason, "section 3.3.5",
+                                     owed->text != NULL ? owed->text
+                                                        : mqtt_reason_text(owed->reason)};
 
-    c->connector->metrics.publishes_refused++;
-    if (qos == 0)
-        c->connector->metrics.publishes_dropped++;
-    else if (c->level == MQTT_5)
-        put_puback(c, packet_id, refusal.reason, refusal.text);
+    if (c->level == MQTT_5 || owed->reason < MQTT_UNSPECIFIED_ERROR)
+        put_puback(c, owed->packet_id, owed->reason, owed->text);
     else
         conn_close(c, CLOSE_PUBLISH_REFUSED, &fault);
 }
 
-/* The client repeats, on the same connection, a publish that the broker still works on. */
-static bool is_waiting(const struct conn *c, uint16_t packet_id)
+static void send_answers(struct conn *c)
 {
-    const struct bus_requests *requests = c->connector->requests;
-    uint64_t token = c->last_request;
-    struct bus_request request;
+    struct puback_owed owed;
 
-    for (uint16_t left = c->unanswered; left > 0 && token != 0;
-         token = bus_requests_before(requests, token)) {
-        if (!bus_requests_find(requests, token, &request) || request.type != WIRE_PUBLISH)
-            continue;
-        if (request.packet_id == packet_id)
-            return true;
-        left--;
+    while (conn_is_open(c) && pubacks_next(&c->pubacks, &owed))
+        send_answer(c, &owed);
+}
+
+/* An answer that needs no broker: its PUBACK still waits for those before it. */
+static void answer_now(struct conn *c, const struct mqtt_publish *publish, struct refusal answer)
+{
+    uint32_t position;
+
+    if (answer.reason != MQTT_SUCCESS)
+        c->connector->metrics.publishes_refused++;
+    if (publish->qos == 0) {
+        c->connector->metrics.publishes_dropped += answer.reason != MQTT_SUCCESS;
+        return;
     }
-    return false;
+    if (pubacks_count(c->pubacks) == 0) {
+        send_answer(c, &(struct puback_owed){.packet_id = publish->packet_id,
+                                             .reason = answer.reason,
+                                             .text = answer.text});
+        return;
+    }
+    if (pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+    else
+        pubacks_answer(c->pubacks, position, answer.reason, answer.text);
 }
 
 static struct bytes forwarded(struct conn *c, const struct mqtt_publish *publish)
@@ -128,6 +138,7 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
     };
     struct buf *out;
     size_t start;
+    uint32_t position;
 
     if (session_requests_full(connector)) {
         session_stall(c);
@@ -143,30 +154,23 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
     out = request_buf(connector);
     start = out->len;
     wire_put_publish(out, &record);
-    if (request_add(c, WIRE_PUBLISH, publish->packet_id, out, start, bytes_of(NULL, 0))) {
-        c->unanswered++;
+    if (pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+    else if (request_add(c, WIRE_PUBLISH, position, out, start, bytes_of(NULL, 0)))
         connector->metrics.publishes++;
-    }
     return true;
 }
 
 static bool publish_to(struct conn *c, const struct mqtt_publish *publish,
                        const struct topic *topic)
 {
-    static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-9",
-                                               "more unanswered publishes than Receive Maximum"};
-
     if (!payload_format_valid(&publish->properties, publish->payload)) {
-        refuse(c, publish->qos, publish->packet_id,
-               (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8"});
+        answer_now(c, publish,
+                   (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8"});
         return true;
     }
     if (publish->qos == 0) {
         send_signal(c, publish, topic);
-        return true;
-    }
-    if (c->unanswered >= c->connector->options.receive_max) {
-        conn_close(c, CLOSE_FAULT, &too_many);
         return true;
     }
     return send_message(c, publish, topic);
@@ -187,18 +191,17 @@ static void publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
         refusal = (struct refusal){MQTT_TOPIC_INVALID, "no such topic to publish to"};
         break;
     default:
-        refusal =
-            (struct refusal){MQTT_IMPLEMENTATION_SPECIFIC, "not available in this release"};
+        refusal = (struct refusal){MQTT_IMPLEMENTATION_SPECIFIC, "not available in this release"};
         break;
     }
-    if (refusal.reason != MQTT_SUCCESS)
-        refuse(c, publish->qos, publish->packet_id, refusal);
-    else if (publish->qos == 1 && conn_is_open(c))
-        put_puback(c, publish->packet_id, MQTT_SUCCESS, NULL);
+    if (conn_is_open(c))
+        answer_now(c, publish, refusal);
 }
 
 bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
 {
+    static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-9",
+                                               "more unanswered publishes than Receive Maximum"};
     const struct mqtt_fault *fault = find_fault(c, publish);
     struct topic topic;
 
@@ -206,9 +209,13 @@ bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
         conn_close(c, CLOSE_FAULT, fault);
         return true;
     }
-    if (publish->dup && is_waiting(c, publish->packet_id)) {
+    if (publish->dup && pubacks_owes(c->pubacks, publish->packet_id)) {
         c->connector->metrics.publishes_repeated++;
         return true; /* the answer to the first one is the answer */
+    }
+    if (publish->qos == 1 && pubacks_count(c->pubacks) >= c->connector->options.receive_max) {
+        conn_close(c, CLOSE_FAULT, &too_many);
+        return true;
     }
     topic = topic_parse(publish->topic);
     if (topic.kind == TOPIC_TO_USER || topic.kind == TOPIC_TO_GROUP)
@@ -233,11 +240,10 @@ void publish_on_published(struct connector *connector, const struct wire_publish
     if (c == NULL || !conn_is_open(c))
         return; /* its sender will repeat it; the message itself is safe */
     could_read = conn_can_read(c);
-    c->unanswered--;
-    if (published->reason < MQTT_UNSPECIFIED_ERROR)
-        put_puback(c, request.packet_id, published->reason, NULL);
-    else
-        refuse(c, 1, request.packet_id, (struct refusal){published->reason, NULL});
+    if (published->reason >= MQTT_UNSPECIFIED_ERROR)
+        connector->metrics.publishes_refused++;
+    pubacks_answer(c->pubacks, request.reply, published->reason, NULL);
+    send_answers(c);
     if (!could_read && conn_can_read(c)) {
         c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */
         conn_update_reading(c);

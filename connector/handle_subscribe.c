@@ -41,7 +41,8 @@ static uint8_t check_unsubscribe(struct bytes filter)
     return filter_syntax_valid(filter) ? MQTT_NO_SUBSCRIPTION_EXISTED : MQTT_FILTER_INVALID;
 }
 
-/* Fills codes (one a filter) and subscriptions (those for the broker). Returns how many these are. */
+/* Fills codes (one a filter) and subscriptions (those for the broker). Returns how many these are.
+ */
 static uint16_t sort_filters(const struct mqtt_subscribe *subscribe, uint8_t *codes,
                              struct wire_subscription *subscriptions)
 {
@@ -176,7 +177,7 @@ void subscribe_on_suback(struct connector *connector, const struct wire_suback *
             return;
         }
         merge(c, &request, suback->codes, codes);
-        answer(c, request.type == WIRE_UNSUBSCRIBE, request.packet_id,
+        answer(c, request.type == WIRE_UNSUBSCRIBE, (uint16_t)request.reply,
                bytes_of(codes, request.codes.len));
     }
     bus_requests_release(connector->requests, suback->token);

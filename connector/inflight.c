@@ -10,8 +10,8 @@
 
 /* Eight deliveries fit the first allocation: one cache line, served from malloc's free list. */
 #define FIRST_ENTRIES 8
-#define ACKNOWLEDGED  1u
-#define ID_MODULUS    65534 /* identifiers 1 to 65534 */
+#define ACKNOWLEDGED 1u
+#define ID_MODULUS 65534 /* identifiers 1 to 65534 */
 
 static uint64_t *entry_at(const struct inflight *inflight, unsigned i)
 {

@@ -30,8 +30,8 @@ uint16_t inflight_packet_id(uint64_t seq, bool notification);
 MUST_CHECK int inflight_add(struct inflight *inflight, uint64_t seq, bool notification);
 /* 0; ERR_NOT_FOUND when no delivery with that identifier waits. */
 MUST_CHECK int inflight_ack(struct inflight *inflight, uint16_t packet_id);
-/* Fills seqs with what is acknowledged beyond a gap (acknowledged) or not acknowledged (!acknowledged),
- * ascending. Returns how many, at most INFLIGHT_MAX: seqs must have room. */
+/* Fills seqs with what is acknowledged beyond a gap (acknowledged) or not acknowledged
+ * (!acknowledged), ascending. Returns how many, at most INFLIGHT_MAX: seqs must have room. */
 uint16_t inflight_list(const struct inflight *inflight, bool acknowledged, uint64_t *seqs);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * Out of descriptors or memory, accept fails and the connection stays in the backlog: level-
  * triggered epoll would report it again at once, for ever. So accepting pauses for PAUSE_MS; the
- * clients wait in the kernel meanwhile. Above listen.max_connections a client is accepted and closed:
- * it learns at once that it has to try another connector. */
+ * clients wait in the kernel meanwhile. Above listen.max_connections a client is accepted and
+ * closed: it learns at once that it has to try another connector. */
 #include "connector/listener.h"
 
 #include <arpa/inet.h>
@@ -101,8 +101,8 @@ static void on_connection(void *arg, uint32_t events)
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage address = {0};
         socklen_t size = sizeof(address);
-        int fd = accept4(listener->fd, (struct sockaddr *)&address, &size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             take(listener, fd, &address);
@@ -120,7 +120,8 @@ static void on_connection(void *arg, uint32_t events)
 /* Fills address from the options. Returns its size, or 0 when it is no IP address. */
 static socklen_t parse_address(const struct options *options, struct sockaddr_storage *address)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->listen_port)};
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)options->listen_port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
                               .sin6_port = htons((uint16_t)options->listen_port)};
 

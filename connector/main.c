@@ -2,9 +2,9 @@
  * must survive it lies with the broker.
  *
  * Start order: options, signals (blocked before ZeroMQ makes its threads), keys, the link, the
- * listening socket; then READY. Signals: TERM and INT drain (a second one stops at once), HUP reloads
- * keys and reloadable options, USR1 logs the counters. Exit status: 0; 1 could not start or run;
- * 2 bad configuration. */
+ * listening socket; then READY. Signals: TERM and INT drain (a second one stops at once), HUP
+ * reloads keys and reloadable options, USR1 logs the counters. Exit status: 0; 1 could not start or
+ * run; 2 bad configuration. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@
 #include "connector/session.h"
 #include "connector/will.h"
 
-#define EXIT_RUN    1
+#define EXIT_RUN 1
 #define EXIT_CONFIG 2
 /* Descriptors the process needs besides its clients': epoll, signals, ZeroMQ, log. */
 #define OTHER_DESCRIPTORS 64
@@ -102,8 +102,10 @@ static void set_log_level(const char *text)
     if (log_level_parse(text, &level) == 0)
         log_set_level(level);
     else
-        log_warning(NULL, "ignoring \"log.level\": it is \"%s\", expected error, warning, info or "
-                          "debug", text);
+        log_warning(NULL,
+                    "ignoring \"log.level\": it is \"%s\", expected error, warning, info or "
+                    "debug",
+                    text);
 }
 
 static void drop_reloaded(struct process *process)
@@ -211,9 +213,11 @@ static int start_parts(struct process *process, struct err_text *et)
     int r;
 
     connector->scratch = malloc(SCRATCH_BYTES);
+    connector->seqs = calloc(INFLIGHT_MAX, sizeof(uint64_t));
     connector->requests = bus_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
-    if (connector->scratch == NULL || connector->requests == NULL || connector->wills == NULL)
+    if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
+        connector->wills == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = auth_create(&connector->options, &process->options.config, &connector->auth, et);
     if (r < 0)
@@ -243,6 +247,7 @@ static void stop_parts(struct process *process)
     buf_release(&connector->properties);
     buf_release(&connector->record);
     free(connector->scratch);
+    free(connector->seqs);
 }
 
 static int run(struct process *process, struct err_text *et)

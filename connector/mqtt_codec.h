@@ -3,9 +3,9 @@
  *
  * Decodes what a client sends to a server and encodes what a server sends to a client. What breaks
  * the specification comes back as a struct mqtt_fault: the reason code to end the connection with,
- * the clause, and a phrase for the log. Decoded structs borrow from the input. Policy (which topics,
- * which limits, what a session may do) is the handlers' business; the codec refuses only what the
- * specification's format rules and the server's fixed capabilities refuse. */
+ * the clause, and a phrase for the log. Decoded structs borrow from the input. Policy (which
+ * topics, which limits, what a session may do) is the handlers' business; the codec refuses only
+ * what the specification's format rules and the server's fixed capabilities refuse. */
 #ifndef BECKON_CONNECTOR_MQTT_CODEC_H
 #define BECKON_CONNECTOR_MQTT_CODEC_H
 
@@ -14,53 +14,65 @@
 #include "common/err.h"
 
 enum mqtt_type { /* MQTT 5.0 section 2.1.2 */
-    MQTT_CONNECT = 1, MQTT_CONNACK, MQTT_PUBLISH, MQTT_PUBACK, MQTT_PUBREC, MQTT_PUBREL,
-    MQTT_PUBCOMP, MQTT_SUBSCRIBE, MQTT_SUBACK, MQTT_UNSUBSCRIBE, MQTT_UNSUBACK, MQTT_PINGREQ,
-    MQTT_PINGRESP, MQTT_DISCONNECT, MQTT_AUTH
+                 MQTT_CONNECT = 1,
+                 MQTT_CONNACK,
+                 MQTT_PUBLISH,
+                 MQTT_PUBACK,
+                 MQTT_PUBREC,
+                 MQTT_PUBREL,
+                 MQTT_PUBCOMP,
+                 MQTT_SUBSCRIBE,
+                 MQTT_SUBACK,
+                 MQTT_UNSUBSCRIBE,
+                 MQTT_UNSUBACK,
+                 MQTT_PINGREQ,
+                 MQTT_PINGRESP,
+                 MQTT_DISCONNECT,
+                 MQTT_AUTH
 };
 
 enum mqtt_level { MQTT_311 = 4, MQTT_5 = 5 };
 
 enum mqtt_reason { /* MQTT 5.0 section 2.4 */
-    MQTT_SUCCESS = 0x00,
-    MQTT_NO_MATCHING_SUBSCRIBERS = 0x10,
-    MQTT_NO_SUBSCRIPTION_EXISTED = 0x11,
-    MQTT_DISCONNECT_WITH_WILL = 0x04,
-    MQTT_UNSPECIFIED_ERROR = 0x80,
-    MQTT_MALFORMED_PACKET = 0x81,
-    MQTT_PROTOCOL_ERROR = 0x82,
-    MQTT_IMPLEMENTATION_SPECIFIC = 0x83,
-    MQTT_UNSUPPORTED_VERSION = 0x84,
-    MQTT_CLIENT_ID_NOT_VALID = 0x85,
-    MQTT_BAD_CREDENTIALS = 0x86,
-    MQTT_NOT_AUTHORIZED = 0x87,
-    MQTT_SERVER_UNAVAILABLE = 0x88,
-    MQTT_SERVER_BUSY = 0x89,
-    MQTT_BANNED = 0x8A,
-    MQTT_SERVER_SHUTTING_DOWN = 0x8B,
-    MQTT_BAD_AUTH_METHOD = 0x8C,
-    MQTT_KEEP_ALIVE_TIMEOUT = 0x8D,
-    MQTT_SESSION_TAKEN_OVER = 0x8E,
-    MQTT_FILTER_INVALID = 0x8F,
-    MQTT_TOPIC_INVALID = 0x90,
-    MQTT_PACKET_ID_IN_USE = 0x91,
-    MQTT_PACKET_ID_NOT_FOUND = 0x92,
-    MQTT_RECEIVE_MAX_EXCEEDED = 0x93,
-    MQTT_TOPIC_ALIAS_INVALID = 0x94,
-    MQTT_PACKET_TOO_LARGE = 0x95,
-    MQTT_RATE_TOO_HIGH = 0x96,
-    MQTT_QUOTA_EXCEEDED = 0x97,
-    MQTT_ADMINISTRATIVE_ACTION = 0x98,
-    MQTT_PAYLOAD_FORMAT_INVALID = 0x99,
-    MQTT_RETAIN_NOT_SUPPORTED = 0x9A,
-    MQTT_QOS_NOT_SUPPORTED = 0x9B,
-    MQTT_USE_ANOTHER_SERVER = 0x9C,
-    MQTT_SERVER_MOVED = 0x9D,
-    MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E,
-    MQTT_CONNECTION_RATE_EXCEEDED = 0x9F,
-    MQTT_MAXIMUM_CONNECT_TIME = 0xA0,
-    MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED = 0xA1,
-    MQTT_WILDCARDS_NOT_SUPPORTED = 0xA2
+                   MQTT_SUCCESS = 0x00,
+                   MQTT_NO_MATCHING_SUBSCRIBERS = 0x10,
+                   MQTT_NO_SUBSCRIPTION_EXISTED = 0x11,
+                   MQTT_DISCONNECT_WITH_WILL = 0x04,
+                   MQTT_UNSPECIFIED_ERROR = 0x80,
+                   MQTT_MALFORMED_PACKET = 0x81,
+                   MQTT_PROTOCOL_ERROR = 0x82,
+                   MQTT_IMPLEMENTATION_SPECIFIC = 0x83,
+                   MQTT_UNSUPPORTED_VERSION = 0x84,
+                   MQTT_CLIENT_ID_NOT_VALID = 0x85,
+                   MQTT_BAD_CREDENTIALS = 0x86,
+                   MQTT_NOT_AUTHORIZED = 0x87,
+                   MQTT_SERVER_UNAVAILABLE = 0x88,
+                   MQTT_SERVER_BUSY = 0x89,
+                   MQTT_BANNED = 0x8A,
+                   MQTT_SERVER_SHUTTING_DOWN = 0x8B,
+                   MQTT_BAD_AUTH_METHOD = 0x8C,
+                   MQTT_KEEP_ALIVE_TIMEOUT = 0x8D,
+                   MQTT_SESSION_TAKEN_OVER = 0x8E,
+                   MQTT_FILTER_INVALID = 0x8F,
+                   MQTT_TOPIC_INVALID = 0x90,
+                   MQTT_PACKET_ID_IN_USE = 0x91,
+                   MQTT_PACKET_ID_NOT_FOUND = 0x92,
+                   MQTT_RECEIVE_MAX_EXCEEDED = 0x93,
+                   MQTT_TOPIC_ALIAS_INVALID = 0x94,
+                   MQTT_PACKET_TOO_LARGE = 0x95,
+                   MQTT_RATE_TOO_HIGH = 0x96,
+                   MQTT_QUOTA_EXCEEDED = 0x97,
+                   MQTT_ADMINISTRATIVE_ACTION = 0x98,
+                   MQTT_PAYLOAD_FORMAT_INVALID = 0x99,
+                   MQTT_RETAIN_NOT_SUPPORTED = 0x9A,
+                   MQTT_QOS_NOT_SUPPORTED = 0x9B,
+                   MQTT_USE_ANOTHER_SERVER = 0x9C,
+                   MQTT_SERVER_MOVED = 0x9D,
+                   MQTT_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E,
+                   MQTT_CONNECTION_RATE_EXCEEDED = 0x9F,
+                   MQTT_MAXIMUM_CONNECT_TIME = 0xA0,
+                   MQTT_SUBSCRIPTION_IDS_NOT_SUPPORTED = 0xA1,
+                   MQTT_WILDCARDS_NOT_SUPPORTED = 0xA2
 };
 
 /* Why a packet was refused. */
@@ -127,7 +139,7 @@ struct mqtt_connect {
 
 struct mqtt_publish {
     bool dup, retain;
-    uint8_t qos; /* 0 to 2; 2 is for the caller to refuse (0x9B) */
+    uint8_t qos;        /* 0 to 2; 2 is for the caller to refuse (0x9B) */
     uint16_t packet_id; /* QoS 1, 2 */
     struct bytes topic, payload;
     struct mqtt_properties properties;
@@ -173,22 +185,22 @@ struct mqtt_packet {
 
 /* Decodes one whole packet (size from mqtt_packet_size). level: the connection's, ignored for
  * CONNECT. 0; ERR_MALFORMED or ERR_PROTOCOL with *ret_fault. A CONNECT of another protocol level
- * gives ERR_VERSION with fault 0x84 and ret_packet->connect.level set, so that the caller can choose
- * the form of CONNACK; of a wrong protocol name, ERR_MALFORMED... with level 0: no CONNACK is owed.
- * Types only a server sends (CONNACK, SUBACK, ...) are ERR_PROTOCOL. */
+ * gives ERR_VERSION with fault 0x84 and ret_packet->connect.level set, so that the caller can
+ * choose the form of CONNACK; of a wrong protocol name, ERR_MALFORMED... with level 0: no CONNACK
+ * is owed. Types only a server sends (CONNACK, SUBACK, ...) are ERR_PROTOCOL. */
 MUST_CHECK int mqtt_decode(struct bytes packet, uint8_t level, struct mqtt_packet *ret_packet,
                            struct mqtt_fault *ret_fault);
 
-/* Encoders append one packet to out. level decides the form; v5 reason codes are translated to 3.1.1
- * by mqtt_connack_code_311 for CONNACK, to 0x80 in SUBACK. */
+/* Encoders append one packet to out. level decides the form; v5 reason codes are translated
+ * to 3.1.1 by mqtt_connack_code_311 for CONNACK, to 0x80 in SUBACK. */
 struct mqtt_connack {
     bool session_present;
     uint8_t reason; /* MQTT 5 code in both versions */
     /* MQTT 5 only; a field is sent when its condition holds. */
     bool send_session_expiry;
     uint32_t session_expiry_s;
-    uint16_t receive_max;          /* sent when not 0 */
-    uint32_t max_packet_size;      /* sent when not 0 */
+    uint16_t receive_max;     /* sent when not 0 */
+    uint32_t max_packet_size; /* sent when not 0 */
     bool send_server_keep_alive;
     uint16_t server_keep_alive_s;
     bool capabilities; /* Maximum QoS 1, Retain Available 0, Shared Subscription Available 0, Topic

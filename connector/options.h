@@ -30,7 +30,8 @@ struct options {
 extern const struct option connector_options[];
 extern const size_t connector_option_count;
 
-/* What the table can't check by itself: log.level, the files of the token keys. For --check-config. */
+/* What the table can't check by itself: log.level, the files of the token keys. For --check-config.
+ */
 MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
 /* Takes over from `from` the values of the options that a reload may change. Their strings stay
  * `from`'s set's. */

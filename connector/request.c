@@ -17,7 +17,7 @@ struct buf *request_buf(struct connector *connector)
     return &connector->record;
 }
 
-bool request_add(struct conn *c, enum wire_type type, uint16_t packet_id, const struct buf *out,
+bool request_add(struct conn *c, enum wire_type type, uint32_t reply, const struct buf *out,
                  size_t start, struct bytes codes)
 {
     struct bus_requests *requests = c->connector->requests;
@@ -25,7 +25,7 @@ bool request_add(struct conn *c, enum wire_type type, uint16_t packet_id, const 
     struct bus_request request = {
         .conn = conn_handle(c),
         .previous = c->last_request,
-        .packet_id = packet_id,
+        .reply = reply,
         .type = (uint8_t)type,
         .codes = codes,
     };

@@ -1,7 +1,7 @@
 /* session - what of a connection the broker has to know.
  *
- * Nothing here waits for the link: while it is down records are simply not sent, because all of them
- * are covered by the announcement (session_announce.c) when it comes up again. */
+ * Nothing here waits for the link: while it is down records are simply not sent, because all of
+ * them are covered by the announcement (session_announce.c) when it comes up again. */
 #include "connector/session.h"
 
 #include <stdlib.h>
@@ -63,10 +63,16 @@ static void resume_subscriptions(struct conn *c, struct wire_list list)
 
 void session_on_opened(struct connector *connector, const struct wire_opened *opened)
 {
+    struct buf *frame = bus_frame(connector->bus);
     struct conn *c = conn_find(connector->conns, opened->conn);
 
     if (c == NULL || c->state != CONN_OPENING) {
-        connector->metrics.records_stale++; /* closed or refused meanwhile; CLOSE was sent */
+        connector->metrics.records_stale++; /* closed or refused meanwhile */
+        /* CLOSE may have been lost with a link while the broker still read the user: again. */
+        if (c == NULL && frame != NULL)
+            wire_put_close(frame, &(struct wire_close){.conn = opened->conn,
+                                                       .epoch = opened->epoch,
+                                                       .reason = MQTT_UNSPECIFIED_ERROR});
         return;
     }
     if (opened->reason != 0) {
@@ -131,6 +137,8 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
     forget_subscribes(c);
     if (!tell_broker)
         return;
+    if ((c->turn_flags & TURN_ACK) != 0)
+        session_send_ack(c); /* acknowledged in this turn: CLOSE must not overtake it */
     close = (struct wire_close){
         .conn = conn_handle(c),
         .epoch = c->client->epoch,
@@ -142,6 +150,9 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
         close.will_mid = mid_mint(loop_wall_ms(c->connector->loop));
         keep_will(c, &close.will_mid);
     }
+    /* After CLOSE nobody listens to what this turn still has to say. */
+    if ((c->turn_flags & TURN_ACK) != 0)
+        session_send_ack(c);
     frame = bus_frame(c->connector->bus);
     if (frame != NULL)
         wire_put_close(frame, &close);
@@ -150,7 +161,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
 void session_send_ack(struct conn *c)
 {
     struct buf *frame = bus_frame(c->connector->bus);
-    uint64_t *more = c->connector->scratch;
+    uint64_t *more = c->connector->seqs;
     struct wire_ack ack = {
         .conn = conn_handle(c),
         .epoch = c->client->epoch,

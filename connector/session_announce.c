@@ -31,7 +31,7 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
 static void announce(struct conn *c, struct buf *frame)
 {
     uint64_t now_ms = loop_now_ms(c->connector->loop);
-    uint64_t *sent = c->connector->scratch;
+    uint64_t *sent = c->connector->seqs;
     struct wire_announce record = {
         .open = session_wire_open(c),
         .epoch = c->client->epoch,
@@ -69,13 +69,13 @@ void session_announce_all(struct connector *connector, const struct wire_welcome
     struct conn *c;
 
     bus_requests_set_credit(connector->requests, welcome->credit);
-    TAILQ_FOREACH (c, &lists->in[CONN_ACTIVE], state_link)
-        announce(c, frame);
-    TAILQ_FOREACH (c, &lists->in[CONN_STALLED], state_link)
-        announce(c, frame);
+    TAILQ_FOREACH(c, &lists->in[CONN_ACTIVE], state_link)
+    announce(c, frame);
+    TAILQ_FOREACH(c, &lists->in[CONN_STALLED], state_link)
+    announce(c, frame);
     wills_announce(connector->wills, loop_now_ms(connector->loop), frame);
-    TAILQ_FOREACH (c, &lists->in[CONN_OPENING], state_link)
-        session_open(c);
+    TAILQ_FOREACH(c, &lists->in[CONN_OPENING], state_link)
+    session_open(c);
     wire_put_empty(frame, WIRE_ANNOUNCE_END);
     bus_requests_each(connector->requests, send_again, frame);
 }

@@ -26,7 +26,8 @@ struct transport_ops {
     bool (*pending)(const struct transport *t);
     /* Says that nothing more will be written, so that the peer sees the end after the last byte. */
     void (*finish)(struct transport *t);
-    /* Lets the transport find out by itself that the peer is gone (MQTT 3.1.1 without keep alive). */
+    /* Lets the transport find out by itself that the peer is gone (MQTT 3.1.1 without keep alive).
+     */
     void (*probe_idle)(struct transport *t);
     void (*close)(struct transport *t);
 };

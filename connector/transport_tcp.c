@@ -10,10 +10,10 @@
 
 /* A client without MQTT keep alive: probed after a minute of silence, like the shortest keep alives
  * in use, then three times in 30 s; unacknowledged data counts the same. */
-#define PROBE_IDLE_S       60
-#define PROBE_INTERVAL_S   10
-#define PROBE_COUNT        3
-#define UNACKNOWLEDGED_MS  ((PROBE_IDLE_S + PROBE_INTERVAL_S * PROBE_COUNT) * 1000)
+#define PROBE_IDLE_S 60
+#define PROBE_INTERVAL_S 10
+#define PROBE_COUNT 3
+#define UNACKNOWLEDGED_MS ((PROBE_IDLE_S + PROBE_INTERVAL_S * PROBE_COUNT) * 1000)
 
 static ssize_t tcp_read(struct transport *t, void *buf, size_t size)
 {

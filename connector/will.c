@@ -1,7 +1,8 @@
 /* will - copies in one allocation each, found by the closed connection's handle in a hash table.
  *
  * Wills live long only while their delay runs or the broker is away, so the table is small; its
- * bytes are bounded because a client could connect with a delayed Will and vanish, over and over. */
+ * bytes are bounded because a client could connect with a delayed Will and vanish, over and over.
+ */
 #include "connector/will.h"
 
 #include <stdlib.h>
@@ -68,8 +69,8 @@ struct wire_will will_view(const struct will *will)
         .to = bytes_of(at, will->to_len),
         .key = bytes_of(at + will->to_len, will->key_len),
         .properties = bytes_of(at + will->to_len + will->key_len, will->properties_len),
-        .payload = bytes_of(at + will->to_len + will->key_len + will->properties_len,
-                            will->payload_len),
+        .payload =
+            bytes_of(at + will->to_len + will->key_len + will->properties_len, will->payload_len),
     };
 }
 

@@ -63,8 +63,8 @@ struct dp_outcome {
     uint32_t kind;           /* enum dp_outcome_kind */
     uint64_t retry_after_ms; /* DP_RETRY: at least so long; 0 = the host decides */
     uint64_t gone_at_ms;     /* DP_DEVICE_GONE: 0 = now */
-    const char *reason;      /* short, stable, machine-readable ("Unregistered", "too-large"); may be
-                                NULL for ACKNOWLEDGED and ACCEPTED; borrowed during complete */
+    const char *reason; /* short, stable, machine-readable ("Unregistered", "too-large"); may be
+                           NULL for ACKNOWLEDGED and ACCEPTED; borrowed during complete */
 };
 
 /* State of the device when the route chose this plugin. */
@@ -89,24 +89,24 @@ enum dp_message_flags {
 
 struct dp_message {
     uint32_t struct_size;
-    uint32_t flags;            /* enum dp_message_flags */
-    uint8_t mid[16];           /* UUIDv7 */
-    const char *from;          /* user id of the sender */
-    const char *conversation;  /* "u/USER" or "g/GROUP", as the recipient sees it */
+    uint32_t flags;           /* enum dp_message_flags */
+    uint8_t mid[16];          /* UUIDv7 */
+    const char *from;         /* user id of the sender */
+    const char *conversation; /* "u/USER" or "g/GROUP", as the recipient sees it */
     uint64_t sent_at_ms;
     uint64_t expires_at_ms;
-    const void *payload;       /* may be NULL when payload_size is 0 */
+    const void *payload; /* may be NULL when payload_size is 0 */
     size_t payload_size;
-    const void *properties;    /* MQTT 5 properties to carry along, in MQTT 5 encoding without the
-                                  length prefix (MQTT 5.0 section 2.2.2) */
+    const void *properties; /* MQTT 5 properties to carry along, in MQTT 5 encoding without the
+                               length prefix (MQTT 5.0 section 2.2.2) */
     size_t properties_size;
 };
 
 struct dp_delivery {
     uint32_t struct_size;
-    uint32_t attempt;      /* 1 for the first try of this step */
-    uint64_t id;           /* names this delivery in complete, cancel and the socket calls */
-    uint64_t deadline_ms;  /* monotonic; 0 = none: the host waits for the outcome */
+    uint32_t attempt;     /* 1 for the first try of this step */
+    uint64_t id;          /* names this delivery in complete, cancel and the socket calls */
+    uint64_t deadline_ms; /* monotonic; 0 = none: the host waits for the outcome */
     const struct dp_message *message; /* borrowed until deliver returns */
     const struct dp_device *device;   /* borrowed until deliver returns */
 };
@@ -167,9 +167,9 @@ struct dp_host {
 
 /* How the socket answered. */
 enum dp_socket_result {
-    DP_SOCKET_ACKED = 1,     /* the device's PUBACK */
-    DP_SOCKET_LOST = 2,      /* the connection ended first */
-    DP_SOCKET_TOO_LARGE = 3  /* above the client's Maximum Packet Size: never sent */
+    DP_SOCKET_ACKED = 1,    /* the device's PUBACK */
+    DP_SOCKET_LOST = 2,     /* the connection ended first */
+    DP_SOCKET_TOO_LARGE = 3 /* above the client's Maximum Packet Size: never sent */
 };
 
 /* The plugin's static descriptor. */

@@ -151,8 +151,8 @@ def test_everything_killed(own_stack, who):
     """kill -9 of the database, the broker and both connectors at once."""
     with load(own_stack, who) as (senders, receivers):
         progress(senders, receivers)
-        for pair in list(own_stack.ps()):
-            own_stack.kill(*pair)
+        for pid in own_stack.ps().values():
+            own_stack.kill_pid(pid)
         own_stack.heal()
         progress(senders, receivers)
 

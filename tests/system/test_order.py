@@ -1,6 +1,8 @@
 """Order: a person's inbox is one sequence, and what one connection sends is never swapped."""
 import threading
 
+import pytest
+
 from support import packets as p
 from support.raw_mqtt import Closed
 
@@ -113,3 +115,22 @@ def test_paho_order(clients, who):
         sender.publish(f"to/u/{bob}", b"%d" % number)
     got = [int(message.payload) for message in receiver.receive(1000, timeout_s=30)]
     assert got == list(range(1000))
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["steady", "broker-restarted"])
+def test_pubacks_in_the_order_of_the_publishes(own_clients, own_stack, who, version, restart):
+    """MQTT-4.6.0-2: PUBACKs come in the order of the publishes, also when some recipients are new to
+    the broker, or to a broker that has just started, and others are not."""
+    known = [who(f"known{index}") for index in range(4)]
+    sender = own_clients.peer(who("alice"), version=version)
+    for user in known:
+        assert sender.publish(f"to/u/{user}", b"x") == 0
+    if restart:
+        own_stack.kill("broker")
+    pids = []
+    for index in range(40):
+        new = who(f"new{index}")
+        pids += [sender.post(f"to/u/{user}", b"x") for user in (new, known[index % 4], new)]
+    if restart:
+        own_stack.start("broker")
+    assert [sender.take(p.PUBACK, 30).pid for _ in pids] == pids

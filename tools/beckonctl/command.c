@@ -78,7 +78,8 @@ int command_ended(int end)
     return end == COMMAND_HELPED ? COMMAND_OK : COMMAND_USAGE;
 }
 
-static void report(const struct command *self, const char *fmt, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+report(const struct command *self, const char *fmt, va_list args)
 {
     fprintf(stderr, "beckonctl %s: ", self->name);
     vfprintf(stderr, fmt, args);

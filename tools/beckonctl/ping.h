@@ -6,6 +6,7 @@
 
 #include "common/err.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct ping_mqtt {

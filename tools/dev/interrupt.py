@@ -10,6 +10,7 @@ class Interrupted(BaseException):
 
 
 def on_signal(_number, _frame):
+    ignore()  # whoever handles the first one stops processes, see there
     raise Interrupted
 
 

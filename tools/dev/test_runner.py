@@ -27,7 +27,7 @@ CHECKS = (  # name, command
     ("headers", ["tools/dev/checks/headers.sh"]),
     ("shell", ["tools/dev/checks/shell.sh"]),
     ("compose", ["tools/dev/checks/compose.sh"]),
-    ("samples", ["tools/dev/checks/samples.sh"]),
+    ("samples", ["/usr/bin/python3", "tools/dev/checks/samples.py"]),
     ("dev", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dev"]),
     ("docker/runtime-libs", ["tests/docker/check_runtime_libs.sh"]),
 )

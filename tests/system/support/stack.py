@@ -136,9 +136,11 @@ class Stack:
 
     def kill(self, name, index=0):
         """kill -9, and waits until the process is no more."""
-        pid = self.pid(name, index)
+        self.kill_pid(self.pid(name, index))
+
+    def kill_pid(self, pid):
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: process_gone(pid), f"{name} {index} is gone")
+        wait_until(lambda: process_gone(pid), f"process {pid} is gone")
 
     @contextlib.contextmanager
     def frozen(self, name, index=0):

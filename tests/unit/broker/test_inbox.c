@@ -1,5 +1,5 @@
-/* Tests of broker/inbox.c: sequences, windows, cursors. The store, the route and the bus around it are
- * fakes that remember what they were asked. */
+/* Tests of broker/inbox.c: sequences, windows, cursors. The store, the route and the bus around it
+ * are fakes that remember what they were asked. */
 #include "broker/inbox.h"
 
 #include "beckon/delivery_plugin.h"
@@ -103,8 +103,9 @@ void route_socket_result(struct broker *b, uint64_t id, uint32_t result)
 {
     lost += result == DP_SOCKET_LOST;
     inbox_outcome(b, id,
-                  result == DP_SOCKET_ACKED ? DP_ACKNOWLEDGED
-                                            : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
+                  result == DP_SOCKET_ACKED
+                      ? DP_ACKNOWLEDGED
+                      : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
                   result == DP_SOCKET_TOO_LARGE ? "too-large" : NULL);
 }
 

@@ -40,11 +40,9 @@ END_TEST
 
 START_TEST(group_conversation_has_its_prefix)
 {
-    struct wire_body body = {.kind = WIRE_BODY_GROUP,
-                             .from = bytes_of_string("alice"),
-                             .to = bytes_of_string("team")};
-    struct message *m =
-        message_create(&body, body.from, body.to, bytes_of(NULL, 0));
+    struct wire_body body = {
+        .kind = WIRE_BODY_GROUP, .from = bytes_of_string("alice"), .to = bytes_of_string("team")};
+    struct message *m = message_create(&body, body.from, body.to, bytes_of(NULL, 0));
 
     ck_assert_str_eq(m->conversation, "g/team");
     message_unref(m);
@@ -65,8 +63,8 @@ END_TEST
 
 START_TEST(hash_tells_contents_apart)
 {
-    struct message *a = make("ab", "c", "k"), *b = make("ab", "c", "other"), *c = make("b", "ca", "k"),
-                   *d = make("abc", "", "k");
+    struct message *a = make("ab", "c", "k"), *b = make("ab", "c", "other"),
+                   *c = make("b", "ca", "k"), *d = make("abc", "", "k");
 
     ck_assert_uint_eq(message_content_hash(a), message_content_hash(b));
     ck_assert_uint_ne(message_content_hash(a), message_content_hash(c));

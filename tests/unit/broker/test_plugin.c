@@ -1,10 +1,11 @@
-/* test_plugin - one source, several plugins for the loader's tests: VARIANT_* says what is wrong. */
+/* test_plugin - one source, several plugins for the loader's tests: VARIANT_* says what is wrong.
+ */
 #include "beckon/delivery_plugin.h"
 
 #include <stdio.h>
 
-static int32_t test_open(const struct dp_host *host, const struct dp_setting *settings, size_t count,
-                         void **ret_instance, char *error, size_t error_size)
+static int32_t test_open(const struct dp_host *host, const struct dp_setting *settings,
+                         size_t count, void **ret_instance, char *error, size_t error_size)
 {
     static int instance;
 

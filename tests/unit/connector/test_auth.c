@@ -94,9 +94,9 @@ START_TEST(test_good)
     ck_assert(got.service);
     ck_assert_uint_eq(got.issued_s, NOW_S - 5);
     ck_assert_uint_eq(got.expires_s, NOW_S + 5);
-    ck_assert_uint_eq(check(&(struct token_claims){.user = "bob", .expires_s = NOW_S + 5}, "bob",
-                            "any", &got),
-                      MQTT_SUCCESS);
+    ck_assert_uint_eq(
+        check(&(struct token_claims){.user = "bob", .expires_s = NOW_S + 5}, "bob", "any", &got),
+        MQTT_SUCCESS);
 }
 END_TEST
 
@@ -105,13 +105,13 @@ START_TEST(test_not_for_this_one)
     struct token_claims got;
 
     load_dev_key();
-    ck_assert_uint_eq(check(&(struct token_claims){.user = "eve", .expires_s = NOW_S + 5}, "bob",
-                            "phone", &got),
-                      MQTT_NOT_AUTHORIZED);
-    ck_assert_uint_eq(check(&(struct token_claims){
-                                .user = "bob", .device = "tablet", .expires_s = NOW_S + 5},
-                            "bob", "phone", &got),
-                      MQTT_NOT_AUTHORIZED);
+    ck_assert_uint_eq(
+        check(&(struct token_claims){.user = "eve", .expires_s = NOW_S + 5}, "bob", "phone", &got),
+        MQTT_NOT_AUTHORIZED);
+    ck_assert_uint_eq(
+        check(&(struct token_claims){.user = "bob", .device = "tablet", .expires_s = NOW_S + 5},
+              "bob", "phone", &got),
+        MQTT_NOT_AUTHORIZED);
     ck_assert_uint_eq(check(&(struct token_claims){.user = "bob", .expires_s = NOW_S - 100}, "bob",
                             "phone", &got),
                       MQTT_NOT_AUTHORIZED);
@@ -141,7 +141,8 @@ START_TEST(test_bad_configurations)
         {"auth = { keys = ( \"dev\" ); };", "not a group"},
         {"auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; } ); };", "\"file\""},
         {"auth = { keys = ( { kid = 1; algorithm = \"HS256\"; file = \"x\"; } ); };", "\"kid\""},
-        {"auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; file = \"x\"; fiel = 1; } ); };",
+        {"auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; file = \"x\"; fiel = 1; } ); "
+         "};",
          "fiel"},
     };
 

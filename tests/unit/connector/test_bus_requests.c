@@ -39,7 +39,7 @@ static uint64_t add(uint32_t len, uint64_t previous)
     struct bus_request request = {
         .conn = token + 1000,
         .previous = previous,
-        .packet_id = (uint16_t)token,
+        .reply = (uint32_t)token,
         .type = WIRE_PUBLISH,
         .record = bytes_of(record, fill(token, len, record)),
     };
@@ -56,7 +56,7 @@ static void check(uint64_t token, uint32_t len)
     fill(token, len, expected);
     ck_assert(bus_requests_find(requests, token, &request));
     ck_assert_uint_eq(request.conn, token + 1000);
-    ck_assert_uint_eq(request.packet_id, (uint16_t)token);
+    ck_assert_uint_eq(request.reply, (uint32_t)token);
     ck_assert_uint_eq(request.record.len, len);
     ck_assert_mem_eq(request.record.data, expected, len);
 }
@@ -82,11 +82,13 @@ END_TEST
 START_TEST(test_codes_are_kept)
 {
     const uint8_t codes[] = {0x8F, CODE_FROM_BROKER, 0x9E};
-    struct bus_request request = {
-        .type = WIRE_SUBSCRIBE,
-        .record = bytes_of("record", 6),
-        .codes = bytes_of(codes, sizeof(codes)),
-    }, found;
+    struct bus_request request =
+                           {
+                               .type = WIRE_SUBSCRIBE,
+                               .record = bytes_of("record", 6),
+                               .codes = bytes_of(codes, sizeof(codes)),
+                           },
+                       found;
     uint64_t token = bus_requests_next_token(requests);
 
     ck_assert_int_eq(bus_requests_add(requests, &request), 0);

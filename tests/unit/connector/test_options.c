@@ -72,8 +72,8 @@ START_TEST(test_reloadable)
 
     load(NULL);
     from = options;
-    from.listen_port = 4;    /* not reloadable */
-    from.receive_max = 7;    /* reloadable */
+    from.listen_port = 4; /* not reloadable */
+    from.receive_max = 7; /* reloadable */
     from.log_level = "debug";
     from.auth_issuer = "other";
     options_take_reloadable(&options, &from);
