@@ -109,15 +109,13 @@ static int start_parts(struct process *process, struct err_text *et)
     if (users_create(broker) < 0 || sessions_create(broker) < 0 || publishes_create(broker) < 0 ||
         store_create(broker) < 0 || janitor_create(broker) < 0)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
-    r = bus_create(broker, et);
-    if (r < 0)
-        return r;
+    /* Only now: while the database was waited for, a signal simply ended the process. */
     if (loop_signal_add(broker->loop, SIGTERM, on_stop_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGINT, on_stop_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGHUP, on_reload_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
         return err_set(et, ERR_SYSTEM, "could not set up signals");
-    return 0;
+    return bus_create(broker, et);
 }
 
 static void stop_parts(struct process *process)

@@ -116,19 +116,6 @@ int store_put(struct broker *broker, const struct put *put, int32_t *ret_index)
     return 0;
 }
 
-struct store_op *store_op_create(enum store_op_type type, struct user *user,
-                                 const struct device *device)
-{
-    struct store_op *op = calloc(1, sizeof(*op));
-
-    if (!op)
-        return NULL;
-    op->type = type;
-    op->user = user;
-    snprintf(op->device_id, sizeof(op->device_id), "%s", device->id);
-    return op;
-}
-
 void store_op_add(struct broker *broker, struct store_op *op)
 {
     struct batch *batch = forming(broker->store, false);
@@ -159,7 +146,7 @@ void store_cursor_moved(struct broker *broker, struct device *device)
 
 /* --- sending --- */
 
-static void on_statement(void *arg, const PGresult *result)
+void batch_on_statement(void *arg, const PGresult *result)
 {
     struct batch *batch = arg;
     ExecStatusType status;
@@ -180,7 +167,7 @@ static void on_commit(void *arg, const PGresult *result)
 {
     struct batch *batch = arg;
 
-    on_statement(arg, result);
+    batch_on_statement(arg, result);
     /* COMMIT of a transaction that failed "succeeds" as a ROLLBACK */
     if (result && !batch->failed && strcmp(PQcmdStatus((PGresult *)result), "COMMIT") != 0) {
         batch->failed = true;
@@ -193,7 +180,7 @@ static void on_put_once(void *arg, const PGresult *result)
 {
     struct batch *batch = arg;
 
-    on_statement(arg, result);
+    batch_on_statement(arg, result);
     if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
         return;
     for (int row = 0; row < PQntuples(result); row++) {
@@ -212,31 +199,6 @@ static void on_put_once(void *arg, const PGresult *result)
 
             put->verdict =
                 own || pg_get_bool(result, row, PUT_ONCE_SAME) ? PUT_REPEATED : PUT_CONFLICT;
-        }
-    }
-}
-
-static void on_device_put(void *arg, const PGresult *result)
-{
-    struct batch *batch = arg;
-    struct store_op *op;
-
-    on_statement(arg, result);
-    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
-        return;
-    for (int row = 0; row < PQntuples(result); row++) {
-        uint64_t user_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_USER);
-        struct bytes id = pg_get_bytes(result, row, DEVICE_PUT_ID);
-
-        STAILQ_FOREACH(op, &batch->ops, link)
-        {
-            if (op->type != STORE_DEVICE_PUT || op->user->no != user_no ||
-                !bytes_equal_string(id, op->device_id))
-                continue;
-            op->device_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_NO);
-            op->acked_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_ACKED);
-            op->sent_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_SENT);
-            break;
         }
     }
 }
@@ -306,7 +268,7 @@ static int send_puts(struct store *store, struct batch *batch)
         encode_put(c, put, put->message->seq);
     }
     if (!once)
-        return store_query(store->writer, SQL_PUT, c, 11, on_statement, batch);
+        return store_query(store->writer, SQL_PUT, c, 11, batch_on_statement, batch);
     for (uint32_t i = 0; i < batch->put_count; i++)
         batch->puts[i].verdict = PUT_UNANSWERED;
     for (int i = 0; i < 15; i++) {
@@ -319,105 +281,6 @@ static int send_puts(struct store *store, struct batch *batch)
     values[15] = &reconcile;
     lengths[15] = 1;
     return pg_query(store->writer, SQL_PUT_ONCE, values, lengths, on_put_once, batch);
-}
-
-/* How each kind of op becomes a statement: columns in order. */
-static int op_statement(enum store_op_type type)
-{
-    switch (type) {
-    case STORE_SESSION_CLEAR:
-        return SQL_SESSION_CLEAR;
-    case STORE_SESSION_PUT:
-        return SQL_SESSION_PUT;
-    case STORE_SESSION_LEAVE:
-        return SQL_SESSION_LEAVE;
-    case STORE_SUBSCRIPTION_PUT:
-        return SQL_SUBSCRIPTION_PUT;
-    case STORE_SUBSCRIPTION_DROP:
-        return SQL_SUBSCRIPTION_DROP;
-    case STORE_DEVICE_PUT:
-        break;
-    }
-    return SQL_DEVICE_PUT;
-}
-
-static const enum pg_oid *op_types(enum store_op_type type)
-{
-    static const enum pg_oid session[6] = {PG_INT8, PG_TEXT, PG_INT8};
-    static const enum pg_oid subscription[6] = {PG_INT8, PG_TEXT, PG_TEXT,
-                                                PG_INT2, PG_INT2, PG_INT8};
-
-    return type == STORE_SUBSCRIPTION_PUT || type == STORE_SUBSCRIPTION_DROP ? subscription
-                                                                             : session;
-}
-
-static void encode_op(struct pg_array *c, const struct store_op *op)
-{
-    pg_array_int8(&c[0], (int64_t)op->user->no);
-    pg_array_bytes(&c[1], bytes_of_string(op->device_id));
-    switch (op->type) {
-    case STORE_SESSION_CLEAR:
-        break;
-    case STORE_SESSION_PUT:
-    case STORE_SESSION_LEAVE:
-        pg_array_int8(&c[2], op->expiry_s);
-        break;
-    case STORE_DEVICE_PUT:
-        pg_array_int8(&c[2], (int64_t)op->acked_seq);
-        break;
-    case STORE_SUBSCRIPTION_PUT:
-    case STORE_SUBSCRIPTION_DROP:
-        pg_array_bytes(&c[2], bytes_of_string(op->filter));
-        if (op->type == STORE_SUBSCRIPTION_DROP)
-            break;
-        pg_array_int2(&c[3], op->qos);
-        pg_array_int2(&c[4], op->options);
-        pg_array_int8(&c[5], op->subscription_id);
-        break;
-    }
-}
-
-/* Same row again? An upsert may touch a row only once, and order matters between kinds. */
-static bool same_row(const struct store_op *a, const struct store_op *b)
-{
-    return a->user == b->user && strcmp(a->device_id, b->device_id) == 0;
-}
-
-/* Runs of one kind become one statement. A run is cut where a device comes again; to keep that
- * check cheap a run is also cut at this many ops. */
-#define OP_RUN_MAX 256
-
-static int send_ops(struct store *store, struct batch *batch)
-{
-    struct store_op *op = STAILQ_FIRST(&batch->ops);
-
-    while (op) {
-        struct store_op *first = op;
-        const enum pg_oid *types = op_types(first->type);
-        int columns = sql_writer[op_statement(first->type)].param_count;
-        unsigned count = 0;
-        int r;
-
-        for (int i = 0; i < columns; i++)
-            pg_array_begin(&store->columns[i], types[i]);
-        for (; op && op->type == first->type && count < OP_RUN_MAX; op = STAILQ_NEXT(op, link)) {
-            struct store_op *earlier;
-
-            for (earlier = first; earlier != op; earlier = STAILQ_NEXT(earlier, link)) {
-                if (same_row(earlier, op))
-                    break;
-            }
-            if (earlier != op)
-                break;
-            encode_op(store->columns, op);
-            count++;
-        }
-        r = store_query(store->writer, op_statement(first->type), store->columns, columns,
-                        first->type == STORE_DEVICE_PUT ? on_device_put : on_statement, batch);
-        if (r < 0)
-            return r;
-    }
-    return 0;
 }
 
 /* Takes the moved cursors into the batch; a batch that is tried again keeps the ones it has. */
@@ -445,7 +308,7 @@ static int send_cursors(struct store *store, struct batch *batch)
     }
     if (batch->cursor_count == 0)
         return 0;
-    return store_query(store->writer, SQL_CURSORS, batch->cursors, 4, on_statement, batch);
+    return store_query(store->writer, SQL_CURSORS, batch->cursors, 4, batch_on_statement, batch);
 }
 
 static void on_batch_end(void *arg, bool ok);
@@ -456,16 +319,16 @@ static int send_batch(struct store *store, struct batch *batch)
     uint64_t generation = htobe64(broker->generation);
     const char *values[1] = {(const char *)&generation};
     const int lengths[1] = {sizeof(generation)};
-    int r = pg_query(store->writer, SQL_BEGIN, NULL, NULL, on_statement, batch);
+    int r = pg_query(store->writer, SQL_BEGIN, NULL, NULL, batch_on_statement, batch);
 
     if (r == 0)
-        r = pg_query(store->writer, SQL_LOCK, NULL, NULL, on_statement, batch);
+        r = pg_query(store->writer, SQL_LOCK, NULL, NULL, batch_on_statement, batch);
     if (r == 0)
-        r = pg_query(store->writer, SQL_FENCE, values, lengths, on_statement, batch);
+        r = pg_query(store->writer, SQL_FENCE, values, lengths, batch_on_statement, batch);
     if (r == 0 && batch->put_count > 0)
         r = send_puts(store, batch);
     if (r == 0)
-        r = send_ops(store, batch);
+        r = ops_send(store, batch);
     if (r == 0)
         r = send_cursors(store, batch);
     if (r == 0)
@@ -504,35 +367,6 @@ void batches_lost(struct store *store)
 
 /* --- the outcome --- */
 
-/* The row is committed: from now on the device has a cursor. */
-static void device_stored(const struct store_op *op)
-{
-    struct device *device = device_find(op->user, bytes_of_string(op->device_id));
-
-    if (!device || device->no != 0)
-        return;
-    device->no = op->device_no;
-    device->acked_seq = op->acked_seq;
-    device->sent_seq = op->sent_seq;
-    device->next_seq = op->acked_seq + 1;
-}
-
-static void finish_ops(struct broker *broker, struct batch *batch)
-{
-    while (!STAILQ_EMPTY(&batch->ops)) {
-        struct store_op *op = STAILQ_FIRST(&batch->ops);
-        struct user *user = op->user;
-
-        STAILQ_REMOVE_HEAD(&batch->ops, link);
-        if (op->type == STORE_DEVICE_PUT)
-            device_stored(op);
-        if (op->done)
-            op->done(broker, op);
-        free(op);
-        user_unpin(broker, user);
-    }
-}
-
 static void committed(struct store *store, struct batch *batch)
 {
     struct broker *broker = store->broker;
@@ -543,7 +377,7 @@ static void committed(struct store *store, struct batch *batch)
     broker->metrics.batch_rows += batch->put_count;
     broker->metrics.cursor_writes += batch->cursor_count;
     publishes_committed(broker, batch->puts, batch->put_count);
-    finish_ops(broker, batch);
+    ops_finish(broker, batch);
     batch->put_count = 0;
     batch->bytes = 0;
     batch->once = batch->reconcile = batch->cursors_taken = false;

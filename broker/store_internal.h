@@ -65,6 +65,14 @@ void batches_run(struct store *store);
 /* The writer is gone: what was under way waits to be tried again. */
 void batches_lost(struct store *store);
 
+/* The result of a statement that returns nothing of interest: remembers the first failure. arg is
+ * the batch. */
+void batch_on_statement(void *arg, const PGresult *result);
+
+MUST_CHECK int ops_send(struct store *store, struct batch *batch);
+/* After the commit: each op's `done`, then it is freed. */
+void ops_finish(struct broker *broker, struct batch *batch);
+
 void reads_init(struct store *store);
 void reads_run(struct store *store);
 void reads_fini(struct store *store);

@@ -17,7 +17,7 @@ static inline void auto_close(int *fd)
         close(*fd);
 }
 
-#define AUTO_FREE  __attribute__((cleanup(auto_free)))
+#define AUTO_FREE __attribute__((cleanup(auto_free)))
 #define AUTO_CLOSE __attribute__((cleanup(auto_close)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

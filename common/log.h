@@ -51,10 +51,10 @@ void log_line_limited(struct log_limit *limit, uint64_t now_ms, enum log_level l
                       const struct log_subject *subject, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
-#define log_error(subject, ...)   log_line(LOG_ERROR, subject, __VA_ARGS__)
+#define log_error(subject, ...) log_line(LOG_ERROR, subject, __VA_ARGS__)
 #define log_warning(subject, ...) log_line(LOG_WARNING, subject, __VA_ARGS__)
-#define log_info(subject, ...)    log_line(LOG_INFO, subject, __VA_ARGS__)
-#define log_debug(subject, ...)   log_line(LOG_DEBUG, subject, __VA_ARGS__)
+#define log_info(subject, ...) log_line(LOG_INFO, subject, __VA_ARGS__)
+#define log_debug(subject, ...) log_line(LOG_DEBUG, subject, __VA_ARGS__)
 
 /* One bucket per call site. */
 #define log_limited(now_ms, level, subject, ...)                                                   \

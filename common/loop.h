@@ -27,7 +27,8 @@ struct loop;
 typedef void (*loop_io_fn)(void *arg, uint32_t events);
 typedef void (*loop_fn)(void *arg);
 typedef void (*loop_signal_fn)(void *arg, int signo);
-/* Runs before the wait. True: do not sleep, there is work already (its work is done in the hook). */
+/* Runs before the wait. True: do not sleep, there is work already (its work is done in the hook).
+ */
 typedef bool (*loop_prepare_fn)(void *arg);
 
 /* 0 is never a valid id. */

@@ -9,7 +9,7 @@
 #include "common/bytes.h"
 #include "common/err.h"
 
-#define MID_SIZE      16
+#define MID_SIZE 16
 #define MID_TEXT_SIZE 37 /* 36 characters and NUL, lower case */
 
 struct mid {

@@ -26,7 +26,7 @@ enum option_type {
 };
 
 struct option {
-    const char *path;          /* libconfig path: "listen.tcp.port" */
+    const char *path; /* libconfig path: "listen.tcp.port" */
     enum option_type type;
     size_t offset;             /* in the options struct; unused for OPTION_LIST */
     const char *default_value; /* as text, in the syntax of --set; NULL for OPTION_LIST */

@@ -20,8 +20,8 @@ struct timer {
     timer_fn fn;
 };
 
-#define TIMER_WHEEL_BITS   6 /* 64 slots a level: one 64-bit mask finds the next busy one */
-#define TIMER_WHEEL_SLOTS  (1u << TIMER_WHEEL_BITS)
+#define TIMER_WHEEL_BITS 6 /* 64 slots a level: one 64-bit mask finds the next busy one */
+#define TIMER_WHEEL_SLOTS (1u << TIMER_WHEEL_BITS)
 #define TIMER_WHEEL_LEVELS 6 /* 64^6 ms, over two years; later timers wait in the last slot */
 
 struct timer_wheel {

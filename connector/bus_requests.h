@@ -17,8 +17,8 @@ struct bus_requests;
 /* What an answer needs to find its way back. */
 struct bus_request {
     uint64_t conn;
-    uint64_t previous; /* token of the same connection's request before this one, 0 = none */
-    uint32_t reply; /* PUBLISH: position in the client's pubacks; else the packet identifier */
+    uint64_t previous;   /* token of the same connection's request before this one, 0 = none */
+    uint32_t reply;      /* PUBLISH: position in the client's pubacks; else the packet identifier */
     uint8_t type;        /* WIRE_SUBSCRIBE, WIRE_UNSUBSCRIBE, WIRE_PUBLISH */
     struct bytes record; /* encoded, with its length and type */
     struct bytes codes;  /* SUBSCRIBE, UNSUBSCRIBE: one a filter of the packet; CODE_FROM_BROKER

@@ -86,9 +86,9 @@ struct conn {
     uint8_t *in;                  /* whole and incomplete packets not handled yet, or NULL */
     uint32_t in_len, in_cap;
     struct outq outq;
-    struct client *client; /* NULL before a good CONNECT */
+    struct client *client;   /* NULL before a good CONNECT */
     struct pubacks *pubacks; /* owed to the client; NULL when none is */
-    uint64_t last_request; /* token of the newest of its requests to the broker, 0 = none */
+    uint64_t last_request;   /* token of the newest of its requests to the broker, 0 = none */
     struct inflight inflight;
     struct inbox_subscription inbox;
     uint32_t max_packet_bytes; /* the client's limit, 0 = none */

@@ -14,6 +14,7 @@
 
 #include "common/auto.h"
 #include "common/log.h"
+#include "common/option_reload.h"
 
 #include "connector/auth.h"
 #include "connector/bus.h"
@@ -42,11 +43,8 @@ static const struct option_command command = {
 struct process {
     struct connector connector;
     struct drain drain;
-    struct option_set options;   /* of the start; owns what a reload may not change */
-    struct option_set *reloaded; /* of the last reload, or NULL */
-    struct options *reloaded_values;
-    int argc;
-    char **argv;
+    struct option_set options; /* of the start; owns what a reload may not change */
+    struct option_reload reload;
     char name[32];
 };
 
@@ -108,47 +106,27 @@ static void set_log_level(const char *text)
                     text);
 }
 
-static void drop_reloaded(struct process *process)
-{
-    if (process->reloaded != NULL)
-        option_set_fini(process->reloaded);
-    free(process->reloaded);
-    free(process->reloaded_values);
-}
-
 /* All or nothing: what can't be read leaves everything as it was. */
 static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct connector *connector = &process->connector;
-    struct option_set *set = calloc(1, sizeof(*set));
-    struct options *values = calloc(1, sizeof(*values));
     struct auth *auth = NULL;
     struct err_text et = {"see the line before"};
+    int r = option_reload_read(&process->reload);
 
     (void)signo;
-    if (set == NULL || values == NULL) {
-        free(set);
-        free(values);
-        log_error(NULL, "could not reload: out of memory");
-        return;
-    }
-    option_set_init(set, connector_options, connector_option_count, values);
     /* Keys are checked with the policy in force: issuer and audience are not reloadable. */
-    if (option_command_line(set, &command, process->argc, process->argv) != 0 ||
-        auth_create(&connector->options, &set->config, &auth, &et) < 0) {
+    if (r == 0)
+        r = auth_create(&connector->options, &process->reload.fresh->config, &auth, &et);
+    if (r < 0) {
         log_error(NULL, "could not reload, keeping the configuration in force: %s", et.text);
-        option_set_fini(set);
-        free(set);
-        free(values);
+        option_reload_drop(&process->reload);
         return;
     }
     auth_destroy(connector->auth);
     connector->auth = auth;
-    options_take_reloadable(&connector->options, values);
-    drop_reloaded(process);
-    process->reloaded = set;
-    process->reloaded_values = values;
+    option_reload_take(&process->reload, &connector->options);
     set_log_level(connector->options.log_level);
     log_info(NULL, "configuration reloaded");
 }
@@ -290,8 +268,12 @@ int main(int argc, char **argv)
     struct err_text et = {""};
     int r;
 
-    process.argc = argc;
-    process.argv = argv;
+    process.reload = (struct option_reload){.command = &command,
+                                            .table = connector_options,
+                                            .count = connector_option_count,
+                                            .values_size = sizeof(struct options),
+                                            .argc = argc,
+                                            .argv = argv};
     option_set_init(&process.options, connector_options, connector_option_count,
                     &process.connector.options);
     r = option_command_line(&process.options, &command, argc, argv);
@@ -301,7 +283,7 @@ int main(int argc, char **argv)
             log_error(NULL, "%s", et.text);
         stop_parts(&process);
     }
-    drop_reloaded(&process);
+    option_reload_fini(&process.reload);
     option_set_fini(&process.options);
     if (r == ERR_CONFIG)
         return EXIT_CONFIG;

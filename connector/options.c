@@ -34,7 +34,7 @@ const struct option connector_options[] = {
     {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,
      "what a token's aud must hold; empty: not checked", NULL},
     /* clocks kept by NTP differ by much less */
-    {"auth.leeway_s", OPTION_UINT, AT(auth_leeway_s), "10", 0, 3600, false,
+    {"auth.leeway_s", OPTION_UINT, AT(auth_leeway_s), "0", 0, 3600, false,
      "clock difference allowed at a token's exp, nbf and iat, seconds", NULL},
     /* time for an app to fetch a new token and publish it to me/token */
     {"auth.expiry_grace_s", OPTION_UINT, AT(auth_expiry_grace_s), "60", 0, 86400, true,
@@ -81,32 +81,4 @@ int options_check(struct option_set *set, struct err_text *et)
         return r;
     auth_destroy(auth);
     return 0;
-}
-
-static size_t value_size(enum option_type type)
-{
-    switch (type) {
-    case OPTION_BOOL:
-        return sizeof(bool);
-    case OPTION_UINT:
-        return sizeof(uint32_t);
-    case OPTION_UINT64:
-        return sizeof(uint64_t);
-    case OPTION_STRING:
-        return sizeof(const char *);
-    case OPTION_LIST:
-        break; /* lives in the configuration, not in the struct */
-    }
-    return 0;
-}
-
-void options_take_reloadable(struct options *options, const struct options *from)
-{
-    for (size_t i = 0; i < connector_option_count; i++) {
-        const struct option *option = &connector_options[i];
-
-        if (option->reloadable)
-            memcpy((char *)options + option->offset, (const char *)from + option->offset,
-                   value_size(option->type));
-    }
 }

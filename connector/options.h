@@ -33,8 +33,5 @@ extern const size_t connector_option_count;
 /* What the table can't check by itself: log.level, the files of the token keys. For --check-config.
  */
 MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
-/* Takes over from `from` the values of the options that a reload may change. Their strings stay
- * `from`'s set's. */
-void options_take_reloadable(struct options *options, const struct options *from);
 
 #endif

@@ -150,9 +150,6 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
         close.will_mid = mid_mint(loop_wall_ms(c->connector->loop));
         keep_will(c, &close.will_mid);
     }
-    /* After CLOSE nobody listens to what this turn still has to say. */
-    if ((c->turn_flags & TURN_ACK) != 0)
-        session_send_ack(c);
     frame = bus_frame(c->connector->bus);
     if (frame != NULL)
         wire_put_close(frame, &close);

@@ -66,24 +66,6 @@ START_TEST(test_sample_sets_every_option)
 }
 END_TEST
 
-START_TEST(test_reloadable)
-{
-    struct options from;
-
-    load(NULL);
-    from = options;
-    from.listen_port = 4; /* not reloadable */
-    from.receive_max = 7; /* reloadable */
-    from.log_level = "debug";
-    from.auth_issuer = "other";
-    options_take_reloadable(&options, &from);
-    ck_assert_uint_eq(options.listen_port, 1883);
-    ck_assert_uint_eq(options.receive_max, 7);
-    ck_assert_str_eq(options.log_level, "debug");
-    ck_assert_str_eq(options.auth_issuer, "");
-}
-END_TEST
-
 START_TEST(test_check_needs_keys)
 {
     struct err_text et = {""};
@@ -106,7 +88,6 @@ int main(void)
     tcase_add_checked_fixture(rules, set_up, tear_down);
     tcase_add_test(sample, test_sample_equals_defaults);
     tcase_add_test(sample, test_sample_sets_every_option);
-    tcase_add_test(rules, test_reloadable);
     tcase_add_test(rules, test_check_needs_keys);
     suite_add_tcase(suite, sample);
     suite_add_tcase(suite, rules);
