@@ -29,7 +29,8 @@ struct flight {
     uint64_t seq;
     uint64_t sent_ms; /* monotonic */
     struct mid mid;
-    uint8_t state; /* enum flight_state */
+    uint32_t bytes; /* of its body; 0 when this broker did not send it */
+    uint8_t state;  /* enum flight_state */
 };
 
 struct device {
@@ -60,6 +61,7 @@ struct device {
 
     struct flight *ring; /* ascending seq, oldest at head; NULL when empty */
     uint32_t head, count, cap, outstanding;
+    uint32_t outstanding_bytes;
     uint64_t *done; /* acknowledged beyond a gap over an earlier connection, ascending */
     uint32_t done_count;
     struct message **ready; /* read back from the database, ascending, from ready_head */

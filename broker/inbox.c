@@ -56,8 +56,10 @@ static struct flight *flight_push(struct device *device, uint64_t seq, enum flig
 
 static void flight_done(struct device *device, struct flight *flight)
 {
-    if (flight->state != FLIGHT_DONE)
+    if (flight->state != FLIGHT_DONE) {
         device->outstanding--;
+        device->outstanding_bytes -= flight->bytes;
+    }
     flight->state = FLIGHT_DONE;
 }
 
@@ -65,7 +67,8 @@ static void flights_clear(struct device *device)
 {
     free(device->ring);
     device->ring = NULL;
-    device->head = device->count = device->cap = device->outstanding = 0;
+    device->head = device->count = device->cap = 0;
+    device->outstanding = device->outstanding_bytes = 0;
 }
 
 /* The flight with that sequence, or (for ids) that low half of one. */
@@ -144,11 +147,13 @@ static void done_remember(struct device *device)
 
 /* --- delivering --- */
 
-static uint32_t window_room(const struct device *device)
+/* In messages, and in bytes: a connector disconnects a client for which too much waits, and would
+ * do so again at every attempt to send it the same messages. One message always fits. */
+static bool window_open(const struct broker *broker, const struct device *device)
 {
-    uint32_t window = device->session->window;
-
-    return device->outstanding >= window ? 0 : window - device->outstanding;
+    return device->outstanding < device->session->window &&
+           (device->outstanding == 0 ||
+            device->outstanding_bytes < broker->options.inbox_window_bytes);
 }
 
 /* The next message for the device, or NULL when it must be read (asked for here) or there is none.
@@ -208,12 +213,15 @@ static bool deliver(struct broker *broker, struct device *device, struct message
         return false;
     flight->mid = message->mid;
     flight->sent_ms = loop_now_ms(broker->loop);
+    flight->bytes = message->body_len;
+    device->outstanding_bytes += flight->bytes;
     message_ref(message);
     if (route_deliver(broker, device, message, delivery_id(device, seq), redelivery) < 0) {
         message_unref(message);
         /* the outcome has not come and will not: the flight is the newest */
         device->count--;
         device->outstanding--;
+        device->outstanding_bytes -= flight->bytes;
         return false;
     }
     broker->metrics.deliveries++;
@@ -228,7 +236,7 @@ static void pump(struct broker *broker, struct device *device)
 {
     struct message *message;
 
-    while (route_available(device) && window_room(device) > 0 &&
+    while (route_available(device) && window_open(broker, device) &&
            (message = next_message(broker, device))) {
         if (passes(broker, device, message)) {
             if (device->count > 0 && !flight_push(device, message->seq, FLIGHT_DONE))

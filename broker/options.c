@@ -37,6 +37,9 @@ const struct option broker_options[] = {
     /* enough for a device 25 ms away to drain 10,000 messages a second */
     {"inbox.window", OPTION_UINT, AT(inbox_window), "256", 1, 16384, true,
      "messages a device may have unacknowledged at once", NULL},
+    /* half of a connector's client.queue_bytes, so that what a slow client has not read yet fits */
+    {"inbox.window_bytes", OPTION_UINT, AT(inbox_window_bytes), "524288", 1024, 1073741824, true,
+     "the same, as bytes; one message always fits", NULL},
     {"inbox.tail_messages", OPTION_UINT, AT(tail_messages), "512", 1, 1000000, true,
      "newest messages kept in memory for the online devices of a person", NULL},
     {"inbox.tail_bytes", OPTION_UINT, AT(tail_bytes), "1048576", 1024, 1073741824, true,

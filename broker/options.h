@@ -18,6 +18,7 @@ struct options {
     uint32_t retention_days;
     uint32_t session_max_expiry_s;
     uint32_t inbox_window;
+    uint32_t inbox_window_bytes;
     uint32_t tail_messages;
     uint32_t tail_bytes;
     uint32_t cache_users;

@@ -1,16 +1,19 @@
 /* handle_packet - decodes a packet and gives it to its handler. The first packet is special: only a
- * good CONNECT gets an answer, everything else just ends the connection. */
+ * CONNECT gets an answer, everything else just ends the connection. */
 #include "connector/handle.h"
 
 #include "connector/conn.h"
 
-static void handle_first(struct conn *c, int err, const struct mqtt_packet *packet,
+static void handle_first(struct conn *c, int err, bool is_connect, const struct mqtt_packet *packet,
                          const struct mqtt_fault *fault)
 {
     if (err == ERR_VERSION) {
         /* Each side of our versions gets the form it may understand. */
         c->level = packet->connect.level < MQTT_311 ? MQTT_311 : MQTT_5;
         connect_refuse(c, MQTT_UNSUPPORTED_VERSION, "unsupported protocol version");
+    } else if (err < 0 && is_connect && packet->connect.level == MQTT_5) {
+        c->level = MQTT_5; /* a client that speaks MQTT 5 so far is told (MQTT 5.0 section 4.13) */
+        connect_refuse(c, fault->reason, fault->text);
     } else if (err < 0) {
         conn_close(c, CLOSE_BAD_START, fault);
     } else {
@@ -45,7 +48,7 @@ bool handle_packet(struct conn *c, struct bytes data)
     int r = mqtt_decode(data, c->level, &packet, &fault);
 
     if (c->state == CONN_AWAIT_CONNECT) {
-        handle_first(c, r, &packet, &fault);
+        handle_first(c, r, data.data[0] >> 4 == MQTT_CONNECT, &packet, &fault);
         return true;
     }
     if (r < 0) {

@@ -9,6 +9,8 @@
 #include "broker/store.h"
 #include "broker/will.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -121,6 +123,7 @@ static void setup(void)
     broker.loop = loop_create();
     ck_assert_ptr_nonnull(broker.loop);
     broker.options.tail_messages = 1000;
+    broker.options.inbox_window_bytes = 1000000;
     broker.options.tail_bytes = 1000000;
     user = calloc(1, sizeof(*user) + 4);
     memcpy(user->id, "bob", 4);
@@ -226,6 +229,21 @@ START_TEST(delivers_in_order_within_the_window)
     ck_assert_ptr_null(device->ring);
     ck_assert_uint_eq(user->tail.count, 0);
     ck_assert_uint_eq(user->max_acked, 10);
+}
+END_TEST
+
+START_TEST(window_counts_bytes_too)
+{
+    broker.options.inbox_window_bytes = 1; /* less than any message: one at a time */
+    commit(3);
+    ck_assert_uint_eq(sent.count, 1);
+    ack(1);
+    ck_assert_uint_eq(sent.count, 2);
+    ck_assert_uint_gt(device->outstanding_bytes, 0);
+    ack(2);
+    ack(3);
+    ck_assert_uint_eq(sent.count, 3);
+    ck_assert_uint_eq(device->outstanding_bytes, 0);
 }
 END_TEST
 
@@ -467,11 +485,10 @@ int main(void)
 {
     Suite *suite = suite_create("inbox");
     TCase *tcase = tcase_create("inbox");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, delivers_in_order_within_the_window);
+    tcase_add_test(tcase, window_counts_bytes_too);
     tcase_add_test(tcase, acknowledged_beyond_a_gap);
     tcase_add_test(tcase, lost_connection_makes_it_due_again_with_dup);
     tcase_add_test(tcase, older_connection_does_not_count);
@@ -487,9 +504,5 @@ int main(void)
     tcase_add_test(tcase, late_outcome_is_counted_only);
     tcase_add_loop_test(tcase, random_histories, 0, 15);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

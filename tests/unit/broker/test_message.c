@@ -1,6 +1,8 @@
 /* Tests of broker/message.c. */
 #include "broker/message.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -92,8 +94,6 @@ int main(void)
 {
     Suite *suite = suite_create("message");
     TCase *tcase = tcase_create("message");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, keeps_what_it_was_given);
     tcase_add_test(tcase, group_conversation_has_its_prefix);
@@ -101,9 +101,5 @@ int main(void)
     tcase_add_test(tcase, hash_tells_contents_apart);
     tcase_add_test(tcase, lives_until_the_last_reference);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,8 @@
 /* Tests of broker/options.c: the sample file shows every option with its default. */
 #include "broker/options.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -56,15 +58,9 @@ int main(void)
 {
     Suite *suite = suite_create("options");
     TCase *tcase = tcase_create("sample");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, sample_equals_defaults);
     tcase_add_test(tcase, sample_names_every_option);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,8 @@
 /* Tests of broker/pg_array.c: the bytes PostgreSQL's array_recv expects. */
 #include "broker/pg_array.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -80,8 +82,6 @@ int main(void)
 {
     Suite *suite = suite_create("pg_array");
     TCase *tcase = tcase_create("encode");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, integers);
     tcase_add_test(tcase, nulls_are_flagged);
@@ -89,9 +89,5 @@ int main(void)
     tcase_add_test(tcase, times_count_from_2000);
     tcase_add_test(tcase, empty_array_has_count_zero);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -4,6 +4,8 @@
 #include "broker/plugin_load.h"
 #include "common/option.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -124,8 +126,6 @@ int main(void)
 {
     Suite *suite = suite_create("plugin_load");
     TCase *files = tcase_create("files"), *settings = tcase_create("settings");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(files, good_plugin_loads);
     tcase_add_test(files, missing_file_is_named);
@@ -137,9 +137,5 @@ int main(void)
     tcase_add_test(settings, passes_on_what_open_says);
     suite_add_tcase(suite, files);
     suite_add_tcase(suite, settings);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

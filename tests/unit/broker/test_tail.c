@@ -1,6 +1,8 @@
 /* Tests of broker/tail.c: the newest messages of a person. */
 #include "broker/user.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -82,16 +84,10 @@ int main(void)
 {
     Suite *suite = suite_create("tail");
     TCase *tcase = tcase_create("tail");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, finds_by_sequence);
     tcase_add_test(tcase, trims_by_sequence_count_and_bytes);
     tcase_add_test(tcase, a_gap_starts_a_new_run);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

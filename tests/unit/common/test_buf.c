@@ -1,6 +1,8 @@
 /* Tests of common/buf.c. */
 #include "common/buf.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 
 START_TEST(test_empty_owns_nothing)
@@ -146,10 +148,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

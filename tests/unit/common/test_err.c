@@ -4,6 +4,8 @@
 #include <check.h>
 #include <string.h>
 
+#include "tests/support/run_suite.h"
+
 START_TEST(test_codes_start_at_minus_one)
 {
     ck_assert_int_eq(ERR_AGAIN, -1);
@@ -18,6 +20,7 @@ START_TEST(test_each_code_has_its_text_and_class)
     ck_assert_str_eq(err_string(ERR_##name), text);                                                \
     ck_assert_int_eq(err_class(ERR_##name), ERR_CLASS_##class);
 #include "common/err.def"
+
 #undef ERR
 }
 END_TEST
@@ -83,10 +86,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -8,6 +8,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 #define MANY 10000
 
 struct item {
@@ -190,10 +192,5 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "print-hash") == 0)
         return print_hash();
 
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -14,6 +14,8 @@
 #include "common/auto.h"
 #include "common/err.h"
 
+#include "tests/support/run_suite.h"
+
 static int pipe_fds[2], saved_stderr;
 static char output[1 << 16]; /* a pipe's default capacity */
 
@@ -373,10 +375,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

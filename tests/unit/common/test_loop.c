@@ -13,6 +13,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 /* Far longer than anything takes here, far shorter than Check's timeout is with a busy machine. */
 #define LONG_MS 3000
 
@@ -583,10 +585,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -5,6 +5,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 #define SOME_MS UINT64_C(1780000000000)
 
 START_TEST(test_layout)
@@ -139,10 +141,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -1,6 +1,8 @@
 /* Tests of common/option.c: defaults, files, --set, and what each error says. */
 #include "option_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 static void fresh_set(void)
 {
     option_set_fini(&set);
@@ -247,10 +249,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

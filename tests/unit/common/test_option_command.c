@@ -1,6 +1,8 @@
 /* Tests of common/option_command.c: results and what is printed where. */
 #include "option_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 #include <fcntl.h>
 
 static char out_text[8192], err_text_printed[2048];
@@ -223,10 +225,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -1,6 +1,8 @@
 /* Tests of common/option_print.c: what is printed loads again to the same. */
 #include "option_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 static char printed[8192];
 
 /* Check's own message would hold both texts, and it has a limit. */
@@ -140,10 +142,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -2,6 +2,8 @@
  */
 #include "common/option_reload.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,17 +111,11 @@ int main(void)
 {
     Suite *suite = suite_create("option_reload");
     TCase *tcase = tcase_create("reload");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, takes_what_may_change_only);
     tcase_add_test(tcase, bad_file_changes_nothing);
     tcase_add_test(tcase, again_and_again);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

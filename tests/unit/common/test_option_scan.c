@@ -3,6 +3,8 @@
 
 #include "option_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 static void check_error(const char *text, const char *expected)
 {
     char full[1024], *content = NULL;
@@ -152,10 +154,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -8,6 +8,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 #define FAR_MS ((UINT64_C(1) << 36) + 12345) /* beyond what the wheel's digits reach */
 
 static struct timer_wheel wheel;
@@ -398,10 +400,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

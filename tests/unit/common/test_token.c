@@ -7,6 +7,8 @@
 #include "common/auto.h"
 #include "tests/unit/common/token_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 static void put_base64url(char *out, size_t size, const void *data, size_t len)
 {
     size_t used = strlen(out);
@@ -446,10 +448,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

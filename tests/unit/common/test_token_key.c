@@ -6,6 +6,8 @@
 
 #include "tests/unit/common/token_fixture.h"
 
+#include "tests/support/run_suite.h"
+
 START_TEST(test_fit_key_files)
 {
     const struct {
@@ -103,10 +105,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -8,6 +8,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 static struct bytes text(const char *string)
 {
     return bytes_of_string(string);
@@ -232,9 +234,5 @@ int main(void)
     tcase_add_loop_test(mqtt, test_syntax_of_filters_and_topics, 0, (int)ARRAY_LEN(syntax));
     tcase_add_test(mqtt, test_syntax_limits);
     suite_add_tcase(suite, mqtt);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

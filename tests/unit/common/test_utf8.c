@@ -5,6 +5,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 /* The definition itself, slowly: decode the code point, then check that encoding it again gives
  * these bytes. */
 static bool valid_by_definition(const uint8_t *text, size_t len)
@@ -155,10 +157,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -10,6 +10,8 @@
 #include "tests/support/wire_again.h"
 #include "tests/unit/common/wire_samples.h"
 
+#include "tests/support/run_suite.h"
+
 #define SAMPLES ((int)ARRAY_LEN(wire_samples))
 
 /* An exact-size heap copy, so that the address sanitizer sees a read past its end. */
@@ -516,9 +518,5 @@ int main(void)
     add_case(suite, "every record", each, ARRAY_LEN(each), SAMPLES);
     add_case(suite, "layout", layout, ARRAY_LEN(layout), 1);
     add_case(suite, "refusals", refusals, ARRAY_LEN(refusals), 1);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

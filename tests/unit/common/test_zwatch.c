@@ -1,6 +1,8 @@
 /* Tests of common/zwatch.c, on real sockets over inproc and TCP. */
 #include "common/zwatch.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -393,10 +395,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(make_suite());
 }

@@ -10,7 +10,7 @@
 
 #include "connector/mqtt_codec.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 #define NOW_S 1780000000u
 

@@ -6,7 +6,7 @@
 
 #include "common/wire.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 #define MAX_BYTES (1u << 20)
 

@@ -5,7 +5,7 @@
 
 #include "connector/conn.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 enum { SLOTS = 3 };
 static struct conn slots[SLOTS];

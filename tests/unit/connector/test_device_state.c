@@ -4,7 +4,7 @@
 #include "common/auto.h"
 #include "common/wire.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 START_TEST(test_good)
 {

@@ -1,7 +1,7 @@
 /* Tests of connector/keepalive.c: when a connection has to be looked at, and what is found then. */
 #include "connector/keepalive.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 /* A clock that the tests advance; the token is good for a long time. */
 static struct keepalive_view view;

@@ -7,6 +7,8 @@
 
 #include <check.h>
 
+#include "tests/support/run_suite.h"
+
 #define MUTANTS 200000
 /* Each mutant has at most this many changes: more, and hardly any gets past the fixed header. */
 #define CHANGES_MAX 4
@@ -245,6 +247,7 @@ START_TEST(every_rule_has_a_vector)
     } rules[] = {
 #define RULE(name, reason, clause_311, clause_5, text) {#name, text},
 #include "connector/mqtt_rule.def"
+
 #undef RULE
     };
     bool seen[ARRAY_LEN(rules)] = {false};
@@ -426,10 +429,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite());
 }

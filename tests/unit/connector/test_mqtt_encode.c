@@ -4,6 +4,8 @@
 
 #include "common/auto.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -332,10 +334,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite());
 }

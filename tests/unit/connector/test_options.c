@@ -7,7 +7,7 @@
 
 #include "connector/auth.h"
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 #define SAMPLE PROJECT_SOURCE_DIR "/etc/connector.conf"
 

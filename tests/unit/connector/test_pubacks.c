@@ -1,6 +1,8 @@
 /* Tests of connector/pubacks.c: answers in any order, PUBACKs in one. */
 #include "connector/pubacks.h"
 
+#include "tests/support/run_suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 
@@ -109,8 +111,6 @@ int main(void)
 {
     Suite *suite = suite_create("pubacks");
     TCase *tcase = tcase_create("order");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, in_order_answers_pass_at_once);
@@ -118,9 +118,5 @@ int main(void)
     tcase_add_test(tcase, knows_what_is_owed);
     tcase_add_loop_test(tcase, random_orders, 0, 20);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -7,7 +7,7 @@
 #include "connector/conn.h"
 
 #include "connector_fixture.h"
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 static struct buf out;
 

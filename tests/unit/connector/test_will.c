@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "run_suite.h"
+#include "tests/support/run_suite.h"
 
 static struct wills *wills;
 
