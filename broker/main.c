@@ -22,10 +22,16 @@
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
 
+/* A commit takes milliseconds; a database that is away is not waited for. */
+#define STOP_POLL_MS 5
+#define STOP_MAX_MS 2000
+
 struct process {
     struct broker broker;
     struct option_set options;
     struct option_reload reload;
+    struct timer stop_timer;
+    uint64_t stop_deadline_ms;
     bool stopping;
 };
 
@@ -36,14 +42,37 @@ static const struct option_command command = {
     .check = options_check,
 };
 
+/* What is under way is committed first: cursors above all, because a message whose acknowledgement
+ * is forgotten comes again. Whatever is not committed by the deadline was not acknowledged either.
+ */
+static void on_stop_timer(struct timer *timer)
+{
+    struct process *process = CONTAINER_OF(timer, struct process, stop_timer);
+    struct broker *broker = &process->broker;
+
+    if (store_idle(broker->store) || loop_now_ms(broker->loop) >= process->stop_deadline_ms) {
+        loop_stop(broker->loop);
+        return;
+    }
+    store_flush(broker->store);
+    loop_timer_add(broker->loop, &process->stop_timer, STOP_POLL_MS);
+}
+
+/* A second signal ends it at once. */
 static void on_stop_signal(void *arg, int signo)
 {
     struct process *process = arg;
 
     log_info(NULL, "stopping on signal %d", signo);
+    if (process->stopping) {
+        loop_stop(process->broker.loop);
+        return;
+    }
     IGNORE_RESULT(sd_notify(0, "STOPPING=1")); /* nobody may be listening */
     process->stopping = true;
-    loop_stop(process->broker.loop);
+    process->stop_deadline_ms = loop_now_ms(process->broker.loop) + STOP_MAX_MS;
+    timer_init(&process->stop_timer, on_stop_timer);
+    on_stop_timer(&process->stop_timer);
 }
 
 static void on_counters_signal(void *arg, int signo)

@@ -74,6 +74,11 @@ void store_destroy(struct broker *broker);
 /* True when connected, schema checked, generation known. */
 bool store_ready(const struct store *store);
 
+/* Nothing waits to be written. */
+bool store_idle(const struct store *store);
+/* Writes moved cursors at the end of this turn, or as soon as the writer is free. */
+void store_flush(struct store *store);
+
 /* Adds one row to the batch that is forming; put is copied, its message reference is taken on
  * success. *ret_index: its index in that batch, for the copy_of of a put added right after it. */
 MUST_CHECK int store_put(struct broker *broker, const struct put *put, int32_t *ret_index);

@@ -46,6 +46,7 @@ static void batch_free(struct batch *batch)
     }
     for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
         pg_array_fini(&batch->cursors[i]);
+    free(batch->cursor_users);
     free(batch->puts);
     free(batch);
 }
@@ -138,6 +139,7 @@ void store_cursor_moved(struct broker *broker, struct device *device)
     if (device->cursor_dirty || device->no == 0)
         return;
     device->cursor_dirty = true;
+    user_pin(broker, device->user); /* not forgotten, and read back stale, before it is written */
     TAILQ_INSERT_TAIL(&store->dirty, device, dirty_link);
     store->dirty_count++;
     if (!timer_armed(&store->cursor_timer))
@@ -283,28 +285,46 @@ static int send_puts(struct store *store, struct batch *batch)
     return pg_query(store->writer, SQL_PUT_ONCE, values, lengths, on_put_once, batch);
 }
 
-/* Takes the moved cursors into the batch; a batch that is tried again keeps the ones it has. */
-static int send_cursors(struct store *store, struct batch *batch)
+/* Moves the cursors that are due into the batch: their values, and their users' pins. */
+static int take_cursors(struct store *store, struct batch *batch)
 {
     struct device *device;
 
+    if (store->dirty_count > batch->cursor_cap) {
+        struct user **users =
+            realloc(batch->cursor_users, store->dirty_count * sizeof(struct user *));
+
+        if (!users)
+            return ERR_NO_MEMORY;
+        batch->cursor_users = users;
+        batch->cursor_cap = store->dirty_count;
+    }
+    batch->cursors_taken = true;
+    for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
+        pg_array_begin(&batch->cursors[i], PG_INT8);
+    while ((device = TAILQ_FIRST(&store->dirty))) {
+        TAILQ_REMOVE(&store->dirty, device, dirty_link);
+        device->cursor_dirty = false;
+        pg_array_int8(&batch->cursors[CURSOR_USER], (int64_t)device->user->no);
+        pg_array_int8(&batch->cursors[CURSOR_DEVICE], (int64_t)device->no);
+        pg_array_int8(&batch->cursors[CURSOR_ACKED], (int64_t)device->acked_seq);
+        pg_array_int8(&batch->cursors[CURSOR_SENT], (int64_t)device->sent_seq);
+        batch->cursor_users[batch->cursor_count++] = device->user;
+    }
+    store->dirty_count = 0;
+    store->cursor_due = false;
+    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+    return 0;
+}
+
+/* A batch that is tried again keeps the cursors it has. */
+static int send_cursors(struct store *store, struct batch *batch)
+{
     if (!batch->cursors_taken) {
-        batch->cursors_taken = true;
-        batch->cursor_count = 0;
-        for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
-            pg_array_begin(&batch->cursors[i], PG_INT8);
-        while ((device = TAILQ_FIRST(&store->dirty))) {
-            TAILQ_REMOVE(&store->dirty, device, dirty_link);
-            device->cursor_dirty = false;
-            pg_array_int8(&batch->cursors[CURSOR_USER], (int64_t)device->user->no);
-            pg_array_int8(&batch->cursors[CURSOR_DEVICE], (int64_t)device->no);
-            pg_array_int8(&batch->cursors[CURSOR_ACKED], (int64_t)device->acked_seq);
-            pg_array_int8(&batch->cursors[CURSOR_SENT], (int64_t)device->sent_seq);
-            batch->cursor_count++;
-        }
-        store->dirty_count = 0;
-        store->cursor_due = false;
-        loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+        int r = take_cursors(store, batch);
+
+        if (r < 0)
+            return r;
     }
     if (batch->cursor_count == 0)
         return 0;
@@ -336,6 +356,16 @@ static int send_batch(struct store *store, struct batch *batch)
     if (r == 0)
         r = pg_sync(store->writer, on_batch_end, batch);
     return r;
+}
+
+bool store_idle(const struct store *store)
+{
+    return TAILQ_EMPTY(&store->batches) && store->dirty_count == 0;
+}
+
+void store_flush(struct store *store)
+{
+    store->cursor_due = true;
 }
 
 void batches_run(struct store *store)
@@ -378,6 +408,8 @@ static void committed(struct store *store, struct batch *batch)
     broker->metrics.cursor_writes += batch->cursor_count;
     publishes_committed(broker, batch->puts, batch->put_count);
     ops_finish(broker, batch);
+    for (uint32_t i = 0; i < batch->cursor_count; i++)
+        user_unpin(broker, batch->cursor_users[i]);
     batch->put_count = 0;
     batch->bytes = 0;
     batch->once = batch->reconcile = batch->cursors_taken = false;

@@ -21,7 +21,8 @@ struct batch {
     bool reconcile; /* tried before, outcome unknown */
     struct store_op_list ops;
     struct pg_array cursors[4]; /* the values as they were when first sent */
-    uint32_t cursor_count;
+    struct user **cursor_users; /* pinned until the commit, one a cursor */
+    uint32_t cursor_count, cursor_cap;
     bool cursors_taken;
     bool failed; /* some statement failed: first error in `error` */
     char error[256], sqlstate[6];

@@ -164,3 +164,23 @@ def test_publishes_are_answered_before_a_drain_ends(clients, who):
     assert acked == pids[:len(acked)]
     receiver = clients.subscriber(bob)
     assert receiver.payloads(len(acked)) == [b"%d" % number for number in range(len(acked))]
+
+
+def test_acknowledged_then_stopped_at_once(own_clients, own_stack, who):
+    """An acknowledgement counts even when everything is stopped in the same moment: the cursor is written
+    before the broker ends, so nothing acknowledged comes again (I5)."""
+    bob = who("bob")
+    phone = own_clients.persistent(bob)
+    phone.subscribe()
+    sender = own_clients.peer(who("alice"))
+    for number in range(20):
+        assert sender.publish(f"to/u/{bob}", b"%d" % number) == 0
+    assert phone.payloads(20) == [b"%d" % number for number in range(20)]
+    phone.ping()   # the acknowledgements have been read
+    for index in (0, 1):
+        own_stack.signal("connector", index, signal.SIGKILL)
+    own_stack.stop("broker")
+    own_stack.heal()
+    phone = own_clients.persistent(bob)
+    assert phone.connack.session_present
+    phone.quiet()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every header compiles alone, so that the order of includes never matters; the plugin ABI's also as
-# strict C99, which is all it may ask of a plugin's author.
+# strict C99 and as C++, which is all it may ask of a plugin's author.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 status=0
@@ -14,4 +14,6 @@ done < <(find . \( -name build -o -name 'build-*' -o -name var \) -prune -o \
     -type f -name '*.h' -print)
 gcc -std=c99 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c include/beckon/delivery_plugin.h ||
     status=1
+g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ \
+    include/beckon/delivery_plugin.h || status=1
 exit $status
