@@ -25,8 +25,8 @@ def second_broker(stack):
 
 
 def test_a_replaced_broker_writes_nothing(own_stack, own_clients, who):
-    """The newest broker owns the database: the older one's next batch is refused by the fence, it says
-    so and ends, and what it could not commit was not acknowledged."""
+    """The newest broker owns the database: the older one's next batch is refused by the fence, it
+    says so and ends, and what it could not commit was not acknowledged."""
     bob = who("bob")
     sender = own_clients.peer(who("alice"))
     assert sender.publish(f"to/u/{bob}", b"1") == 0
@@ -75,8 +75,8 @@ def test_other_schema_is_refused(own_stack, change, words):
 
 
 def test_sequences_survive_dropped_partitions(own_stack, own_clients, who):
-    """Retention drops partitions; the heads remember the sequences, so an inbox goes on counting and a
-    device that was away gets what is left, in order."""
+    """Retention drops partitions; the heads remember the sequences, so an inbox goes on counting and
+    a device that was away gets what is left, in order."""
     bob, alice = who("bob"), who("alice")
     phone = own_clients.persistent(bob)
     phone.subscribe()
@@ -94,8 +94,8 @@ def test_sequences_survive_dropped_partitions(own_stack, own_clients, who):
                        " WHERE i.inhparent = 'inbox'::regclass AND c.relname ~ '[0-9]{8}$'")
         parts = [name for name, in cursor.fetchall()]
         # as if weeks had passed: this week's rows lie in a partition of long ago
-        cursor.execute("SELECT inbox.tableoid::regclass::text, max(seq) FROM inbox JOIN users USING (user_no)"
-                       " WHERE user_id = %s GROUP BY 1", (bob,))
+        cursor.execute("SELECT inbox.tableoid::regclass::text, max(seq) FROM inbox"
+                       " JOIN users USING (user_no) WHERE user_id = %s GROUP BY 1", (bob,))
         (current, last_seq), = cursor.fetchall()
         assert current in parts and last_seq == 4
         cursor.execute(f"ALTER TABLE inbox DETACH PARTITION {current}")
@@ -114,5 +114,6 @@ def test_sequences_survive_dropped_partitions(own_stack, own_clients, who):
     phone.quiet()
     with contextlib.closing(psycopg2.connect(own_stack.environment["BECKON_DSN"])) as database:
         cursor = database.cursor()
-        cursor.execute("SELECT seq FROM inbox JOIN users USING (user_no) WHERE user_id = %s", (bob,))
+        cursor.execute("SELECT seq FROM inbox JOIN users USING (user_no) WHERE user_id = %s",
+                       (bob,))
         assert cursor.fetchall() == [(5,)]

@@ -119,8 +119,8 @@ def test_paho_order(clients, who):
 
 @pytest.mark.parametrize("restart", [False, True], ids=["steady", "broker-restarted"])
 def test_pubacks_in_the_order_of_the_publishes(own_clients, own_stack, who, version, restart):
-    """MQTT-4.6.0-2: PUBACKs come in the order of the publishes, also when some recipients are new to
-    the broker, or to a broker that has just started, and others are not."""
+    """MQTT-4.6.0-2: PUBACKs come in the order of the publishes, also when some recipients are new
+    to the broker, or to a broker that has just started, and others are not."""
     known = [who(f"known{index}") for index in range(4)]
     sender = own_clients.peer(who("alice"), version=version)
     for user in known:

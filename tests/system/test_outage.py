@@ -167,8 +167,8 @@ def test_publishes_are_answered_before_a_drain_ends(clients, who):
 
 
 def test_acknowledged_then_stopped_at_once(own_clients, own_stack, who):
-    """An acknowledgement counts even when everything is stopped in the same moment: the cursor is written
-    before the broker ends, so nothing acknowledged comes again (I5)."""
+    """An acknowledgement counts even when everything is stopped in the same moment: the cursor is
+    written before the broker ends, so nothing acknowledged comes again (I5)."""
     bob = who("bob")
     phone = own_clients.persistent(bob)
     phone.subscribe()

@@ -20,6 +20,7 @@ CTEST_LABELS = ("unit", "abi", "fuzz-regress")
 DEFAULT_LABELS = ("check", *CTEST_LABELS, "asan", "system")
 LABELS = (*DEFAULT_LABELS, "tidy")
 JOBS = str(os.cpu_count() or 1)
+SYSTEM_JOBS = "2"  # each has two stacks at most: what a machine of two processors serves in time
 CHECKS = (  # name, command
     ("format", ["tools/dev/checks/format.sh"]),
     ("banned", ["/usr/bin/python3", "tools/dev/checks/banned.py"]),
