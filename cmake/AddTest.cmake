@@ -9,6 +9,6 @@ function(add_unit_test name)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME unit/${name} COMMAND ${target})
     # Check's own limit a test is 4 s, too little on a machine that is busy or under sanitizers.
-    set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 120
+    set_tests_properties(unit/${name} PROPERTIES LABELS unit TIMEOUT 180
         ENVIRONMENT "CK_DEFAULT_TIMEOUT=60")
 endfunction()

@@ -129,7 +129,7 @@ def run_system(count, build_folder, sanitized=False):
         for old in reports.iterdir():
             old.unlink()
         environment["ASAN_OPTIONS"] = environment["UBSAN_OPTIONS"] = f"log_path={reports}/report"
-    status = call(["/usr/bin/python3", "-m", "pytest", "-q", "-n", JOBS, "tests/system",
+    status = call(["/usr/bin/python3", "-m", "pytest", "-q", "-n", SYSTEM_JOBS, "tests/system",
                    f"--junitxml={results}"], **environment)
     count.add_junit(results, "system asan" if sanitized else "system", status)
     for report in sorted(reports.iterdir()) if sanitized else ():
