@@ -208,7 +208,7 @@ static int load_named(const char *name, const char *file, const char *plugin_dir
 static int check_file(void *arg, const char *name, const char *file,
                       const config_setting_t *options, struct err_text *et)
 {
-    struct plugin_file loaded;
+    struct plugin_file loaded = {0};
     int r = load_named(name, file, arg, &loaded, et);
 
     (void)options;
@@ -310,7 +310,7 @@ static int open_entry(void *arg, const char *name, const char *file,
                       const config_setting_t *options, struct err_text *et)
 {
     struct broker *broker = arg;
-    struct plugin_file loaded;
+    struct plugin_file loaded = {0};
     struct flat *flat = calloc(1, sizeof(*flat));
     int r;
 

@@ -22,22 +22,22 @@ struct will {
     uint8_t data[];
 };
 
-/* Copies will (present) for a session of user/device. NULL when out of memory. */
-struct will *will_create(struct broker *broker, const struct wire_will *will, struct bytes user,
+/* Copies source (present) for a session of user/device. NULL when out of memory. */
+struct will *will_create(struct broker *broker, const struct wire_will *source, struct bytes user,
                          struct bytes device);
 /* No WILL_DONE is sent. NULL is allowed. */
 void will_destroy(struct will *will);
 
 /* The connection is lost: from now on the Will belongs to the device and its delay (at most
- * session_expiry_s) runs. Takes *will. peer and conn: who gets WILL_DONE (0 = nobody). */
-void will_start(struct broker *broker, struct device *device, struct will **will, uint64_t peer,
+ * session_expiry_s) runs. Takes *taken. peer and conn: who gets WILL_DONE (0 = nobody). */
+void will_start(struct broker *broker, struct device *device, struct will **taken, uint64_t peer,
                 uint64_t conn, const struct mid *mid, uint32_t session_expiry_s);
 /* The session goes on: the Will is not wanted any more. */
 void will_withdraw(struct broker *broker, struct device *device);
 /* The session ended: publish now, whatever the delay. */
 void will_publish_now(struct broker *broker, struct device *device);
 /* Record handler: a connector tells of a Will whose delay runs, after this broker started. */
-void will_on_record(struct broker *broker, uint64_t peer_id, const struct wire_pending_will *will,
+void will_on_record(struct broker *broker, uint64_t peer_id, const struct wire_pending_will *record,
                     struct bytes raw);
 /* The publish of that Will was answered. */
 void will_done(struct broker *broker, uint64_t peer, uint64_t conn);

@@ -34,10 +34,10 @@ enum err_class err_class(int err)
     return known(err) ? errors[-1 - err].class : ERR_CLASS_PROCESS;
 }
 
-int err_set(struct err_text *et, int err, const char *fmt, ...)
+void err_format(struct err_text *et, const char *fmt, ...)
 {
     if (et == NULL)
-        return err;
+        return;
 
     /* Not straight into et: callers put more context around a text they have in it already. */
     struct err_text made;
@@ -46,7 +46,6 @@ int err_set(struct err_text *et, int err, const char *fmt, ...)
     int len = vsnprintf(made.text, sizeof(made.text), fmt, args);
     va_end(args);
     if (len < 0) /* a wide character that can't be encoded */
-        snprintf(made.text, sizeof(made.text), "%s", err_string(err));
+        snprintf(made.text, sizeof(made.text), "text that can't be shown");
     memcpy(et->text, made.text, strlen(made.text) + 1);
-    return err;
 }

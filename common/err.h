@@ -38,9 +38,16 @@ struct err_text {
 const char *err_string(int err);
 enum err_class err_class(int err);
 
-/* Formats into et (which may be NULL) and returns err, so that a failing function can say
- * `return err_set(et, ERR_CONFIG, "...", ...)`. Truncates, never fails. */
-int err_set(struct err_text *et, int err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Formats into et, which may be NULL. Truncates, never fails. */
+void err_format(struct err_text *et, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline int err_value(int err)
+{
+    return err;
+}
+
+/* The same, with err as its value, so that a failing function can say
+ * `return err_set(et, ERR_CONFIG, "...", ...)`. A macro, so that analysers see what is returned. */
+#define err_set(et, err, ...) (err_format(et, __VA_ARGS__), err_value(err))
 
 #endif

@@ -308,9 +308,11 @@ static bool close_at_once(const struct conn *c, enum close_reason reason)
 void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_fault *fault)
 {
     const struct close_info *info = &close_infos[reason];
-    uint8_t mqtt_reason = info->mqtt_reason == FAULT ? fault->reason : info->mqtt_reason;
+    uint8_t mqtt_reason;
     bool was_open = conn_is_open(c);
 
+    assert(info->mqtt_reason != FAULT || fault != NULL);
+    mqtt_reason = info->mqtt_reason == FAULT ? fault->reason : info->mqtt_reason;
     if (c->state == CONN_DRAINING || c->state == CONN_CLOSED) {
         if (reason == CLOSE_LOST)
             conn_close_now(c);

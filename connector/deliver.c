@@ -4,6 +4,8 @@
  * sequence, so a resumed session repeats it without anyone having stored it. */
 #include "connector/handle.h"
 
+#include <assert.h>
+
 #include "common/auto.h"
 
 #include "connector/bus.h"
@@ -43,6 +45,7 @@ static void topic_of_body(struct topic_text *topic, const struct wire_body *body
     };
     char mid[MID_TEXT_SIZE];
 
+    assert(forms[body->kind].text != NULL); /* wire_next has checked the kind */
     topic->len = 0;
     add(topic, "inbox/", 6);
     if (notification)

@@ -227,7 +227,7 @@ static int apply(const struct run *run, const struct migration *migration)
 
 static int take_lock(const struct run *run)
 {
-    bool taken;
+    bool taken = false;
     int status = ask(run, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", "take the lock", &taken);
 
     if (status != COMMAND_OK || taken)
@@ -238,7 +238,7 @@ static int take_lock(const struct run *run)
 
 static int apply_pending(const struct run *run)
 {
-    PGresult *rows;
+    PGresult *rows = NULL;
     int status = take_lock(run);
 
     if (status == COMMAND_OK)
@@ -259,7 +259,7 @@ static int apply_pending(const struct run *run)
 static int report_status(const struct run *run)
 {
     PGresult *rows = NULL;
-    bool exists;
+    bool exists = false;
     int status = ask(run, "SELECT to_regclass('schema_version') IS NOT NULL",
                      "look for schema_version", &exists);
 

@@ -3,6 +3,7 @@
  * ignored, it would be missed only when something needs it. */
 #include "migration.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -66,7 +67,8 @@ static int read_sql(const char *path, char **ret_sql, size_t *ret_len, struct er
     } while (!feof(in) && !ferror(in));
     if (result == 0 && ferror(in))
         result = err_set(et, ERR_CONFIG, "could not read \"%s\": %s", path, strerror(errno));
-    fclose(in); /* only read from: nothing can be lost */
+    fclose(in);                         /* only read from: nothing can be lost */
+    assert(result != 0 || sql != NULL); /* the loop has allocated or failed */
     if (result == 0 && memchr(sql, '\0', len) != NULL)
         result = err_set(et, ERR_CONFIG, "\"%s\" has a NUL byte, expected SQL text", path);
     if (result != 0) {
@@ -99,6 +101,7 @@ static int add(struct migrations *migrations, const char *folder, char *name, st
     char path[PATH_MAX];
     size_t len = 0;
 
+    assert(migrations->list != NULL);
     *migration = (struct migration){.number = number, .name = name};
     migrations->count++; /* from here on migrations_fini frees it */
     if (number == 0)

@@ -33,7 +33,7 @@ static void parse_hex(const char *hex, struct mqtt_vector *vector)
         at += 2;
     }
     /* Exactly as much memory as bytes, for the sanitizer. */
-    vector->data = malloc(len);
+    vector->data = malloc(len > 0 ? len : 1);
     ck_assert_ptr_nonnull(vector->data);
     memcpy(vector->data, scratch, len);
     vector->len = len;

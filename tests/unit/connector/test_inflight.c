@@ -132,9 +132,9 @@ START_TEST(test_random_order)
     bool acked[COUNT] = {false};
     unsigned seed = 4711;
 
-    for (uint16_t i = 0; i < COUNT; i++) {
+    for (unsigned i = 0; i < COUNT; i++) {
         add(i + 1u);
-        order[i] = i;
+        order[i] = (uint16_t)i;
     }
     for (unsigned i = COUNT - 1; i > 0; i--) {
         unsigned j = (unsigned)rand_r(&seed) % (i + 1);
