@@ -340,7 +340,7 @@ void publish_on_signal(struct broker *broker, const struct wire_signal *signal)
         return;
     to = users_find(broker, signal->to);
     if (!to)
-        return; /* nobody of that name is connected: a signal is for now or never */
+        return; /* nobody of that name is connected: a signal is now or never */
     TAILQ_FOREACH(device, &to->devices, link)
     {
         const struct session *session = device->session;

@@ -1,4 +1,4 @@
-"""QoS 0: signals that are for now or never, and taps (guide, Sending and Receiving)."""
+"""QoS 0: signals, now or never, and taps (guide, Sending and Receiving)."""
 from support import packets as p
 
 
