@@ -17,7 +17,6 @@
 struct plugin_timer {
     LIST_ENTRY(plugin_timer) link;
     struct timer timer;
-    struct plugin *plugin;
     uint64_t id;
     dp_timer_fn fn;
     void *arg;
@@ -185,7 +184,6 @@ static uint64_t host_timer_start(void *ctx, uint64_t delay_ms, dp_timer_fn fn, v
 
     if (!t)
         return 0;
-    t->plugin = plugin;
     t->id = ++plugin->last_timer;
     t->fn = fn;
     t->arg = arg;

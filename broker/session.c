@@ -160,12 +160,7 @@ struct session *session_add(struct broker *broker, struct peer *peer, struct dev
     session->peer = peer;
     session->device = device;
     session->conn = open->conn;
-    session->token_issued_s = open->token_issued_s;
-    session->level = open->level;
-    session->service = open->service;
     session->state = open->state;
-    session->lease_s = open->lease_s;
-    session->receive_max = open->receive_max;
     session->window = open->receive_max < window ? open->receive_max : window;
     session->expiry_s = open->session_expiry_s < broker->options.session_max_expiry_s
                             ? open->session_expiry_s

@@ -19,16 +19,11 @@ struct session {
     struct device *device;
     uint64_t conn;
     uint64_t epoch;
-    uint64_t token_issued_s;
     uint32_t expiry_s; /* granted Session Expiry Interval */
-    uint32_t lease_s;
     uint32_t window;
-    uint16_t receive_max;
-    uint8_t level;
     uint8_t state; /* enum wire_device_state */
     bool opened;   /* OPENED was sent */
-    bool service;
-    bool stale; /* its link was replaced and it was not announced again yet */
+    bool stale;    /* its link was replaced and it was not announced again yet */
     bool session_present;
     struct will *will; /* from OPEN, or NULL */
 };

@@ -301,5 +301,4 @@ void session_on_state(struct broker *broker, struct peer *peer, const struct wir
         (state->state != WIRE_FOREGROUND && state->state != WIRE_BACKGROUND))
         return;
     session->state = state->state;
-    session->lease_s = state->lease_s;
 }

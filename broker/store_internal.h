@@ -52,7 +52,7 @@ struct store {
         uint32_t handle;
         uint64_t after, upto;
     } * fetches; /* under way, by ordinal */
-    uint32_t fetch_count, fetch_cap;
+    uint32_t fetch_count;
     bool reading;
     bool read_failed; /* read_timer tries again */
     struct timer read_timer;

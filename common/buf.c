@@ -4,7 +4,6 @@
  * hole in it can never look complete. */
 #include "common/buf.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* First allocation: what most records of the wire and most MQTT packets fit in. */
@@ -118,15 +117,4 @@ void buf_put_be32(struct buf *buf, uint32_t value)
 void buf_put_be64(struct buf *buf, uint64_t value)
 {
     put_be(buf, value, 8);
-}
-
-void buf_consume(struct buf *buf, size_t count)
-{
-    assert(count <= buf->len);
-
-    if (count == 0)
-        return;
-    buf->len -= count;
-    if (buf->len != 0)
-        memmove(buf->data, buf->data + count, buf->len);
 }

@@ -36,7 +36,5 @@ void buf_put_le64(struct buf *buf, uint64_t value);
 void buf_put_be16(struct buf *buf, uint16_t value);
 void buf_put_be32(struct buf *buf, uint32_t value);
 void buf_put_be64(struct buf *buf, uint64_t value);
-/* Drops `count` bytes from the front (moves the rest). */
-void buf_consume(struct buf *buf, size_t count);
 
 #endif

@@ -504,7 +504,7 @@ int main(void)
     tcase_add_test(tcase, adopts_what_a_connector_has_sent);
     tcase_add_test(tcase, adoption_never_moves_back_or_ahead);
     tcase_add_test(tcase, late_outcome_is_counted_only);
-    tcase_add_loop_test(tcase, random_histories, 0, 15);
+    tcase_add_loop_test(tcase, random_histories, 0, 50);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -10,7 +10,6 @@ START_TEST(test_empty_owns_nothing)
     struct buf buf = {0};
 
     buf_put(&buf, NULL, 0);
-    buf_consume(&buf, 0);
     ck_assert_ptr_null(buf.data);
     ck_assert_uint_eq(buf.len, 0);
     ck_assert(buf_ok(&buf));
@@ -112,26 +111,11 @@ START_TEST(test_failure_sticks)
 }
 END_TEST
 
-START_TEST(test_consume_moves_the_rest)
-{
-    struct buf buf = {0};
-
-    buf_put(&buf, "abcdef", 6);
-    buf_consume(&buf, 2);
-    ck_assert_uint_eq(buf.len, 4);
-    ck_assert_mem_eq(buf.data, "cdef", 4);
-    buf_consume(&buf, 4);
-    ck_assert_uint_eq(buf.len, 0);
-    buf_release(&buf);
-}
-END_TEST
-
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("buf");
     TCase *append = tcase_create("append");
     TCase *failure = tcase_create("failure");
-    TCase *consume = tcase_create("consume");
 
     tcase_add_test(append, test_empty_owns_nothing);
     tcase_add_test(append, test_integers_have_their_byte_order);
@@ -139,10 +123,8 @@ static Suite *make_suite(void)
     tcase_add_test(append, test_reserve_gives_room_at_the_end);
     tcase_add_test(append, test_clear_keeps_memory);
     tcase_add_test(failure, test_failure_sticks);
-    tcase_add_test(consume, test_consume_moves_the_rest);
     suite_add_tcase(suite, append);
     suite_add_tcase(suite, failure);
-    suite_add_tcase(suite, consume);
     return suite;
 }
 

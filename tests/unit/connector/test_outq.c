@@ -109,13 +109,15 @@ END_TEST
 /* A client that always has something waiting must not make the buffer grow for ever. */
 START_TEST(test_never_empty_stays_small)
 {
+    unsigned wrong = 0; /* counted, not asserted one by one: an assertion costs a system call */
+
     put("0123456789");
-    for (unsigned i = 0; i < 5000; i++) {
+    for (unsigned i = 0; i < 100000; i++) {
         put("0123456789");
         allowed = 10;
-        ck_assert_int_eq(write_once(), 1);
-        ck_assert_uint_eq(outq_waiting(&q), 10);
+        wrong += write_once() != 1 || outq_waiting(&q) != 10;
     }
+    ck_assert_uint_eq(wrong, 0);
     ck_assert_uint_le(q.cap, 1024);
 }
 END_TEST
