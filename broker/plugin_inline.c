@@ -2,9 +2,7 @@
 #include "broker/plugin_inline.h"
 
 #include "broker/broker.h"
-#include "broker/bus.h"
-#include "broker/inbox.h"
-#include "broker/session.h"
+#include "broker/delivery.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -47,10 +45,8 @@ struct plugin {
     LIST_HEAD(, plugin_counter) counters;
     uint64_t last_timer;
     /* the delivery that is being handed over, for socket_send */
-    struct device *device;
-    const struct message *message;
+    const struct delivery_source *source;
     uint64_t delivery;
-    bool redelivery;
 };
 
 struct plugins {
@@ -110,7 +106,7 @@ static void host_complete(void *ctx, uint64_t id, const struct dp_outcome *outco
 {
     struct plugin *plugin = ctx;
 
-    inbox_outcome(plugin->broker, id, outcome->kind, outcome->reason);
+    delivery_outcome(plugin->broker, plugin, id, outcome);
 }
 
 static void on_watch(void *arg, uint32_t events)
@@ -217,64 +213,40 @@ static void host_timer_stop(void *ctx, uint64_t id)
 static int32_t host_socket_send(void *ctx, uint64_t id, uint32_t kind)
 {
     struct plugin *plugin = ctx;
-    struct session *session;
 
-    if (!plugin->device || plugin->delivery != id || kind != DP_SOCKET_MESSAGE)
+    if (!plugin->source || plugin->delivery != id)
         return -1;
-    session = plugin->device->session;
-    if (!session || !session->opened)
-        return -1;
-    wire_put_deliver(bus_out(plugin->broker, session->peer),
-                     &(struct wire_deliver){.conn = session->conn,
-                                            .seq = plugin->message->seq,
-                                            .dup = plugin->redelivery,
-                                            .encoded_body = message_body(plugin->message)});
-    return 0;
+    return delivery_socket_send(plugin->broker, plugin->source, kind);
 }
 
 /* --- deliveries --- */
 
-int plugin_deliver(struct plugin *plugin, struct device *device, const struct message *message,
-                   uint64_t id, bool redelivery)
+const char *plugin_name(const struct plugin *plugin)
 {
-    const struct session *session = device->session;
-    struct dp_device dp_device = {
-        .struct_size = sizeof(dp_device),
-        .state = !session ? DP_OFFLINE
-                          : (session->state == WIRE_FOREGROUND ? DP_FOREGROUND : DP_BACKGROUND),
-        .user = device->user->id,
-        .device = device->id,
-        .push_provider = "",
-        .push_token = "",
-        .push_topic = "",
-        .push_environment = ""};
-    struct dp_message dp_message = {.struct_size = sizeof(dp_message),
-                                    .flags = (message->expires_at_ms ? DP_MESSAGE_HAS_EXPIRY : 0u) |
-                                             (redelivery ? DP_MESSAGE_REDELIVERY : 0u),
-                                    .from = message->from,
-                                    .conversation = message->conversation,
-                                    .sent_at_ms = message->sent_at_ms,
-                                    .expires_at_ms = message->expires_at_ms,
-                                    .payload = message->payload.data,
-                                    .payload_size = message->payload.len,
-                                    .properties = message->properties.data,
-                                    .properties_size = message->properties.len};
-    struct dp_delivery delivery = {.struct_size = sizeof(delivery),
-                                   .attempt = 1,
-                                   .id = id,
-                                   .message = &dp_message,
-                                   .device = &dp_device};
+    return plugin->file.descriptor->name;
+}
+
+uint32_t plugin_flags(const struct plugin *plugin)
+{
+    return plugin->file.descriptor->flags;
+}
+
+int plugin_deliver(struct plugin *plugin, const struct dp_delivery *delivery,
+                   const struct delivery_source *source)
+{
     int32_t r;
 
-    memcpy(dp_message.mid, message->mid.octets, MID_SIZE);
-    plugin->device = device;
-    plugin->message = message;
-    plugin->delivery = id;
-    plugin->redelivery = redelivery;
-    r = plugin->file.descriptor->deliver(plugin->instance, &delivery);
-    plugin->device = NULL;
-    plugin->message = NULL;
+    plugin->source = source;
+    plugin->delivery = delivery->id;
+    r = plugin->file.descriptor->deliver(plugin->instance, delivery);
+    plugin->source = NULL;
     return r == 0 ? 0 : ERR_AGAIN;
+}
+
+void plugin_cancel(struct plugin *plugin, uint64_t id)
+{
+    if (plugin->file.descriptor->cancel)
+        plugin->file.descriptor->cancel(plugin->instance, id);
 }
 
 void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result)

@@ -2,6 +2,7 @@
 #include "broker/plugin_load.h"
 
 #include "broker/broker.h"
+#include "broker/plugin.h"
 #include "broker/plugin_inline.h"
 #include "common/auto.h"
 #include "common/log.h"

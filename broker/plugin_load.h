@@ -30,8 +30,4 @@ int plugin_check_setting(const config_setting_t *setting, struct err_text *et);
 MUST_CHECK int plugin_check_files(const config_t *config, const char *plugin_dir,
                                   struct err_text *et);
 
-/* Loads and opens every configured plugin; without a `plugins` setting, `live` alone. */
-MUST_CHECK int plugins_create(struct broker *broker, const config_t *config, struct err_text *et);
-void plugins_destroy(struct broker *broker);
-
 #endif

@@ -2,7 +2,7 @@
 #include "broker/route.h"
 
 #include "broker/broker.h"
-#include "broker/plugin_inline.h"
+#include "broker/delivery.h"
 #include "broker/session.h"
 
 #define LIVE "live"
@@ -25,7 +25,10 @@ bool route_available(const struct device *device)
 int route_deliver(struct broker *broker, struct device *device, struct message *message,
                   uint64_t id, bool redelivery)
 {
-    return plugin_deliver(broker->live, device, message, id, redelivery);
+    return delivery_start(
+        broker, broker->live,
+        &(struct delivery_source){.device = device, .message = message, .redelivery = redelivery},
+        id);
 }
 
 void route_socket_result(struct broker *broker, uint64_t id, uint32_t result)

@@ -100,6 +100,8 @@ struct dp_message {
     const void *properties; /* MQTT 5 properties to carry along, in MQTT 5 encoding without the
                                length prefix (MQTT 5.0 section 2.2.2) */
     size_t properties_size;
+    uint32_t priority; /* 10: alert at once; 5: when it costs the device little */
+    uint32_t reserved;
 };
 
 struct dp_delivery {
@@ -109,6 +111,11 @@ struct dp_delivery {
     uint64_t deadline_ms; /* monotonic; 0 = none: the host waits for the outcome */
     const struct dp_message *message; /* borrowed until deliver returns */
     const struct dp_device *device;   /* borrowed until deliver returns */
+    /* For plugins with DP_USES_NOTIFICATION, else NULL: the notification document, JSON of at most
+     * 4,096 bytes, NUL-terminated: {"aps": {...}, "beckon": {...}}. Borrowed until deliver
+     * returns. Socket plugins do not get it: socket_send renders it. */
+    const char *notification;
+    size_t notification_size; /* without the NUL */
 };
 
 /* One key of the plugin's section of the configuration, flattened: `keys[0].file`. */
@@ -203,7 +210,9 @@ struct dp_plugin {
 };
 
 enum dp_plugin_flags {
-    DP_USES_SOCKET = 1 /* runs inline only: it hands messages to the device's socket */
+    DP_USES_SOCKET = 1,      /* runs inline only: it hands messages to the device's socket */
+    DP_USES_NOTIFICATION = 2 /* what it delivers is the notification document: a push service, or,
+                                with DP_USES_SOCKET, DP_SOCKET_NOTIFICATION */
 };
 
 /* The one exported symbol. host_abi is the host's DP_ABI; a plugin that supports several may choose
