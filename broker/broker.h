@@ -4,11 +4,13 @@
 #define BECKON_BROKER_BROKER_H
 
 #include "broker/options.h"
+#include "broker/routing.h"
 #include "common/hash.h"
 #include "common/loop.h"
 
 #include <sys/queue.h>
 
+struct alerts;
 struct bus;
 struct janitor;
 struct plugin;
@@ -17,6 +19,7 @@ struct store;
 struct user;
 struct users;
 struct publishes;
+struct recover;
 struct sessions;
 
 struct metrics {
@@ -35,8 +38,11 @@ struct broker {
     struct sessions *sessions;
     struct bus *bus;
     struct plugins *plugins;
-    struct plugin *live; /* the plugin of connected devices */
+    struct alerts *alerts;
+    struct routing routing;
+    uint64_t settled_ms; /* monotonic: until then connectors announce, and nothing is pushed */
     struct janitor *janitor;
+    struct recover *recover;
     struct hash devices; /* by handle */
     uint32_t last_device_handle;
     STAILQ_HEAD(, user) touched; /* devices to be pumped this turn */

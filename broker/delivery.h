@@ -11,11 +11,21 @@ struct delivery_source {
     struct device *device;
     struct message *message;
     bool redelivery;
+    struct flight *flight; /* notifications: `whole` is set when the document is made */
+    uint32_t attempt;      /* pushes: 1 for the first of this step */
+    uint32_t summarized;   /* pushes: messages it stands for beside its own */
+    uint64_t deadline_ms;  /* monotonic; 0 = none */
 };
 
 /* Hands the source to plugin as delivery `id`. 0 or ERR_AGAIN as plugin_deliver. */
 MUST_CHECK int delivery_start(struct broker *broker, struct plugin *plugin,
                               const struct delivery_source *source, uint64_t id);
+
+/* The lines of log.deliveries. */
+void delivery_log(struct broker *broker, const struct device *device, const struct flight *flight,
+                  const char *route, const char *what);
+void delivery_log_push(struct broker *broker, const struct device *device,
+                       const struct message *message, const char *route, uint64_t began_ms);
 
 /* --- for the plugin runners --- */
 

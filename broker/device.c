@@ -1,6 +1,7 @@
 /* device - see the header. */
 #include "broker/device.h"
 
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/inbox.h"
 #include "broker/session.h"
@@ -33,7 +34,7 @@ struct device *device_create(struct broker *broker, struct user *user, struct by
     memcpy(device->id, id.data, id.len);
     device->id_len = (uint8_t)id.len;
     device->user = user;
-    device->next_seq = 1;
+    device->feed = (struct feed){.device = device, .next_seq = 1};
     /* given in turn: four billion devices pass before one comes again; 0 names none */
     do
         device->handle = ++broker->last_device_handle;
@@ -52,9 +53,11 @@ void device_destroy(struct broker *broker, struct device *device)
     TAILQ_REMOVE(&device->user->devices, device, link);
     store_forget_device(broker, device);
     device_clear_subscriptions(device);
-    device_forget_ready(device);
+    alert_destroy(broker, device);
+    feed_fini(&device->feed);
+    flights_clear(&device->flights);
     will_destroy(device->will);
-    free(device->ring);
+    free(device->push);
     free(device->done);
     free(device);
 }
@@ -78,6 +81,12 @@ void device_release(struct broker *broker, struct device *device)
         device_destroy(broker, device);
 }
 
+void device_idle(struct broker *broker, struct device *device)
+{
+    alert_run(broker, device);
+    device_release(broker, device);
+}
+
 unsigned user_stored_devices(const struct user *user)
 {
     const struct device *device;
@@ -86,15 +95,6 @@ unsigned user_stored_devices(const struct user *user)
     TAILQ_FOREACH(device, &user->devices, link)
     count += device->no != 0;
     return count;
-}
-
-void device_forget_ready(struct device *device)
-{
-    for (uint32_t i = 0; i < device->ready_count; i++)
-        message_unref(device->ready[device->ready_head + i]);
-    free(device->ready);
-    device->ready = NULL;
-    device->ready_head = device->ready_count = 0;
 }
 
 static struct subscription *find_subscription(struct device *device, struct bytes filter)

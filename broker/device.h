@@ -3,13 +3,15 @@
  * Exists in memory while its user is. A client that only publishes has one too while it is
  * connected, with no = 0: it is not stored and has no cursor.
  *
- * What is in flight is a short ascending ring, owned only while something is in flight, so an idle
- * device costs its struct and its name. Loop thread. */
+ * An idle device costs its struct and its name. Loop thread. */
 #ifndef BECKON_BROKER_DEVICE_H
 #define BECKON_BROKER_DEVICE_H
 
+#include "broker/feed.h"
+#include "broker/flight.h"
 #include "broker/user.h"
 
+struct alert;
 struct session;
 struct will;
 
@@ -20,31 +22,29 @@ struct subscription {
     char *filter; /* owned */
 };
 
-enum flight_state {
-    FLIGHT_SENT,    /* given to the plugin, outcome awaited */
-    FLIGHT_ADOPTED, /* sent before this broker knew the device: no plugin has its id */
-    FLIGHT_DONE
-};
-struct flight {
-    uint64_t seq;
-    uint64_t sent_ms; /* monotonic */
-    struct mid mid;
-    uint32_t bytes; /* of its body; 0 when this broker did not send it */
-    uint8_t state;  /* enum flight_state */
+/* Where the device can be pushed to. One allocation. */
+struct push {
+    uint64_t registered_at_ms; /* wall clock */
+    const char *provider;      /* name of the delivery plugin; these point into text */
+    const char *token, *topic, *environment;
+    char text[];
 };
 
 struct device {
     struct hash_node node; /* by handle */
     TAILQ_ENTRY(device) link;
     TAILQ_ENTRY(device) dirty_link;
-    STAILQ_ENTRY(device) fetch_link;
     struct user *user;
     struct session *session; /* current connection, or NULL */
+    struct push *push;       /* registration, or NULL */
+    struct alert *alert;     /* what alerts this device; NULL until something does */
     struct will *will;       /* of the last connection, its delay running; or NULL */
     uint64_t no;             /* 0 = not stored */
     uint64_t acked_seq;      /* contiguous */
     uint64_t sent_seq;       /* ever PUBLISHed in this session, up to here: later ones get no DUP */
-    uint64_t next_seq;       /* next to deliver */
+    uint64_t alerted_seq;    /* as the database's device.alerted_seq; may be below acked_seq */
+    uint64_t moved_from;     /* acked_seq as last written: where the next row of the trace begins */
+    const char *acked_by;    /* plugin of the newest acknowledgement, NULL = none */
     uint64_t session_expires_at_ms; /* stored session of a client that is away; 0 = connected */
     uint32_t session_expiry_s;
     uint32_t handle; /* names this device in delivery ids */
@@ -52,20 +52,16 @@ struct device {
     bool inbox; /* subscribed to inbox/# with QoS 1 */
     bool tap;   /* subscribed to inbox/# with QoS 0 */
     bool cursor_dirty;
-    bool fetching;
-    bool fetch_stale; /* the fetch under way is for an earlier connection */
-    uint32_t writes;  /* small writes under way that end with this device */
+    uint32_t writes; /* small writes under way that end with this device */
     uint16_t subscription_count;
     uint8_t id_len;
     struct subscription *subscriptions;
 
-    struct flight *ring; /* ascending seq, oldest at head; NULL when empty */
-    uint32_t head, count, cap, outstanding;
-    uint32_t outstanding_bytes;
-    uint64_t *done; /* acknowledged beyond a gap over an earlier connection, ascending */
+    struct feed feed;       /* of messages on the socket */
+    struct flights flights; /* messages on the socket */
+    uint64_t *done; /* acknowledged beyond a gap over an earlier connection, or as a notification,
+                       ascending */
     uint32_t done_count;
-    struct message **ready; /* read back from the database, ascending, from ready_head */
-    uint32_t ready_head, ready_count;
     char id[]; /* NUL-terminated */
 };
 
@@ -76,8 +72,8 @@ struct device *device_find(struct user *user, struct bytes id);
 struct device *device_by_handle(struct broker *broker, uint32_t handle);
 /* Forgets a device that is neither stored, connected, nor has a session or a Will. */
 void device_release(struct broker *broker, struct device *device);
-/* Drops what was read back and not delivered. */
-void device_forget_ready(struct device *device);
+/* Nothing is under way for it any more: what is to be alerted is, or it is forgotten. */
+void device_idle(struct broker *broker, struct device *device);
 /* How many stored devices the user has. */
 unsigned user_stored_devices(const struct user *user);
 

@@ -5,8 +5,10 @@
 #include "broker/bus.h"
 #include "broker/inbox.h"
 #include "broker/publish.h"
+#include "broker/push.h"
 #include "broker/session.h"
 #include "broker/subscribe.h"
+#include "broker/unread.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -70,6 +72,33 @@ HANDLER(on_ack)
     inbox_on_ack(broker, peer, &record->ack);
 }
 
+HANDLER(on_notified)
+{
+    (void)raw;
+    inbox_on_notified(broker, peer, &record->ack);
+}
+
+HANDLER(on_heard)
+{
+    (void)raw;
+    session_on_heard(broker, peer, &record->session);
+}
+
+HANDLER(on_push)
+{
+    push_on_record(broker, peer->id, &record->push, raw);
+}
+
+HANDLER(on_read)
+{
+    unread_on_read(broker, peer->id, &record->read, raw);
+}
+
+HANDLER(on_shown)
+{
+    unread_on_shown(broker, peer->id, &record->shown, raw);
+}
+
 HANDLER(on_skip)
 {
     (void)raw;
@@ -113,6 +142,11 @@ static const struct {
     [WIRE_STATE] = {on_state, true},
     [WIRE_CLOSE] = {on_close, true},
     [WIRE_WILL] = {on_will, false},
+    [WIRE_NOTIFIED] = {on_notified, true},
+    [WIRE_HEARD] = {on_heard, true},
+    [WIRE_PUSH] = {on_push, false},
+    [WIRE_READ] = {on_read, false},
+    [WIRE_SHOWN] = {on_shown, false},
 };
 
 static uint64_t record_conn(const struct wire_record *record)
@@ -126,7 +160,10 @@ static uint64_t record_conn(const struct wire_record *record)
     case WIRE_UNSUBSCRIBE:
         return record->subscribe.conn;
     case WIRE_ACK:
+    case WIRE_NOTIFIED:
         return record->ack.conn;
+    case WIRE_HEARD:
+        return record->session.conn;
     case WIRE_SKIP:
         return record->skip.conn;
     case WIRE_STATE:

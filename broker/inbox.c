@@ -5,96 +5,37 @@
  * almost always for the oldest, so every step is O(1) in practice. */
 #include "broker/inbox.h"
 
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
+#include "broker/delivery.h"
 #include "broker/route.h"
 #include "broker/store.h"
+#include "broker/trace.h"
+#include "broker/unread.h"
 #include "common/auto.h"
 #include "common/log.h"
 
-#include "beckon/delivery_plugin.h"
-
 #include <stdlib.h>
 
-/* --- flights --- */
+/* Acknowledged beyond a gap and remembered, a device: past it the device gets a message again, with
+ * the same id, which clients drop. */
+#define DONE_MAX 4096
 
 static uint64_t delivery_id(const struct device *device, uint64_t seq)
 {
     return (uint64_t)device->handle << 32 | (uint32_t)seq;
 }
 
-static struct flight *flight_at(const struct device *device, uint32_t index)
-{
-    return &device->ring[(device->head + index) & (device->cap - 1)];
-}
-
-static struct flight *flight_push(struct device *device, uint64_t seq, enum flight_state state)
-{
-    struct flight *flight;
-
-    if (device->count == device->cap) {
-        uint32_t cap = device->cap ? device->cap * 2 : 4;
-        struct flight *ring = malloc(cap * sizeof(*ring));
-
-        if (!ring)
-            return NULL;
-        for (uint32_t i = 0; i < device->count; i++)
-            ring[i] = *flight_at(device, i);
-        free(device->ring);
-        device->ring = ring;
-        device->head = 0;
-        device->cap = cap;
-    }
-    flight = flight_at(device, device->count++);
-    memset(flight, 0, sizeof(*flight));
-    flight->seq = seq;
-    flight->state = (uint8_t)state;
-    if (state != FLIGHT_DONE)
-        device->outstanding++;
-    return flight;
-}
-
-static void flight_done(struct device *device, struct flight *flight)
-{
-    if (flight->state != FLIGHT_DONE) {
-        device->outstanding--;
-        device->outstanding_bytes -= flight->bytes;
-    }
-    flight->state = FLIGHT_DONE;
-}
-
-static void flights_clear(struct device *device)
-{
-    free(device->ring);
-    device->ring = NULL;
-    device->head = device->count = device->cap = 0;
-    device->outstanding = device->outstanding_bytes = 0;
-}
-
-/* The flight with that sequence, or (for ids) that low half of one. */
-static struct flight *flight_find(const struct device *device, uint32_t seq_low)
-{
-    for (uint32_t i = 0; i < device->count; i++) {
-        struct flight *flight = flight_at(device, i);
-
-        if ((uint32_t)flight->seq == seq_low)
-            return flight;
-    }
-    return NULL;
-}
-
 /* Pops what is done from the front and moves the cursor up to the first that is not. */
 static void settle(struct broker *broker, struct device *device)
 {
+    struct flights *flights = &device->flights;
     uint64_t acked;
 
-    while (device->count > 0 && flight_at(device, 0)->state == FLIGHT_DONE) {
-        device->head = (device->head + 1) & (device->cap - 1);
-        device->count--;
-    }
-    acked = device->count > 0 ? flight_at(device, 0)->seq - 1 : device->next_seq - 1;
-    if (device->count == 0)
-        flights_clear(device);
+    while (flights->count > 0 && flight_at(flights, 0)->state == FLIGHT_DONE)
+        flight_pop(flights);
+    acked = flights->count > 0 ? flight_at(flights, 0)->seq - 1 : device->feed.next_seq - 1;
     if (acked <= device->acked_seq)
         return;
     device->acked_seq = acked;
@@ -105,13 +46,21 @@ static void settle(struct broker *broker, struct device *device)
     store_cursor_moved(broker, device);
 }
 
-/* --- what was acknowledged beyond a gap, over an earlier connection --- */
+/* --- what was acknowledged beyond a gap, over an earlier connection or as a notification --- */
 
-static bool done_before(struct device *device, uint64_t seq)
+static bool done_before(const struct device *device, uint64_t seq)
 {
-    for (uint32_t i = 0; i < device->done_count; i++) {
-        if (device->done[i] == seq)
+    uint32_t low = 0, high = device->done_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (device->done[middle] == seq)
             return true;
+        if (device->done[middle] < seq)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return false;
 }
@@ -123,26 +72,50 @@ static void done_forget(struct device *device)
     device->done_count = 0;
 }
 
+/* Out of memory, or too many: the device gets it again, with DUP. */
+static void done_add(struct device *device, uint64_t seq)
+{
+    uint32_t at = device->done_count;
+    uint64_t *done;
+
+    /* the first ones may be behind the cursor by now */
+    while (device->done_count > 0 && device->done[0] <= device->acked_seq) {
+        memmove(device->done, device->done + 1, --device->done_count * sizeof(*done));
+        at = device->done_count;
+    }
+    if (device->done_count >= DONE_MAX || done_before(device, seq))
+        return;
+    done = realloc(device->done, (device->done_count + 1u) * sizeof(*done));
+    if (!done)
+        return;
+    device->done = done;
+    while (at > 0 && done[at - 1] > seq) {
+        done[at] = done[at - 1];
+        at--;
+    }
+    done[at] = seq;
+    device->done_count++;
+}
+
 /* Keeps the sequences of done flights behind the first open one. */
 static void done_remember(struct device *device)
 {
-    uint64_t *done = NULL;
-    uint32_t count = 0;
+    for (uint32_t i = 0; i < device->flights.count; i++) {
+        const struct flight *flight = flight_at(&device->flights, i);
 
-    for (uint32_t i = 0; i < device->count; i++) {
-        const struct flight *flight = flight_at(device, i);
-
-        if (flight->state != FLIGHT_DONE)
-            continue;
-        if (!done)
-            done = calloc(device->count, sizeof(*done));
-        if (!done)
-            break; /* out of memory: the device gets them again, with DUP */
-        done[count++] = flight->seq;
+        if (flight->state == FLIGHT_DONE)
+            done_add(device, flight->seq);
     }
-    done_forget(device);
-    device->done = done;
-    device->done_count = count;
+}
+
+bool inbox_has(const struct device *device, uint64_t seq)
+{
+    const struct flight *flight;
+
+    if (seq <= device->acked_seq || done_before(device, seq))
+        return true;
+    flight = flight_find(&device->flights, (uint32_t)seq);
+    return flight && flight->state == FLIGHT_DONE;
 }
 
 /* --- delivering --- */
@@ -151,41 +124,11 @@ static void done_remember(struct device *device)
  * do so again at every attempt to send it the same messages. One message always fits. */
 static bool window_open(const struct broker *broker, const struct device *device)
 {
-    return device->outstanding < device->session->window &&
-           (device->outstanding == 0 ||
-            device->outstanding_bytes < broker->options.inbox_window_bytes);
-}
+    const struct flights *flights = &device->flights;
 
-/* The next message for the device, or NULL when it must be read (asked for here) or there is none.
- * Moves next_seq over a hole that retention has left. Borrowed until next_seq moves. */
-static struct message *next_message(struct broker *broker, struct device *device)
-{
-    struct message *message;
-
-    if (device->ready_count > 0) {
-        message = device->ready[device->ready_head];
-        if (message->seq >= device->next_seq) {
-            device->next_seq = message->seq;
-            return message;
-        }
-        device_forget_ready(device);
-    }
-    if (device->next_seq > device->user->last_seq)
-        return NULL;
-    message = tail_get(&device->user->tail, device->next_seq);
-    if (!message)
-        store_fetch(broker, device);
-    return message;
-}
-
-static void take_next(struct device *device)
-{
-    if (device->ready_count > 0 && device->ready[device->ready_head]->seq == device->next_seq) {
-        message_unref(device->ready[device->ready_head++]);
-        if (--device->ready_count == 0)
-            device_forget_ready(device);
-    }
-    device->next_seq++;
+    return flights->outstanding < device->session->window &&
+           (flights->outstanding == 0 ||
+            flights->outstanding_bytes < broker->options.inbox_window_bytes);
 }
 
 /* Not for this device: its cursor passes without a delivery. */
@@ -197,71 +140,94 @@ static bool passes(struct broker *broker, struct device *device, const struct me
         return true;
     if (message_expired(message, loop_wall_ms(broker->loop))) {
         broker->metrics.expired++;
+        trace_add(broker, device, message->seq, "", "expired", "", 0);
         return true;
     }
     return false;
 }
 
 /* One delivery. False when the route does not take it now. */
-static bool deliver(struct broker *broker, struct device *device, struct message *message)
+static bool deliver(struct broker *broker, struct device *device, const struct step *step,
+                    struct message *message)
 {
-    struct flight *flight = flight_push(device, message->seq, FLIGHT_SENT);
-    bool redelivery = message->seq <= device->sent_seq;
+    struct flights *flights = &device->flights;
+    struct flight *flight = flight_push(flights, message->seq, FLIGHT_SENT);
+    struct delivery_source source = {
+        .device = device, .message = message, .redelivery = message->seq <= device->sent_seq};
     uint64_t seq = message->seq;
 
     if (!flight)
         return false;
     flight->mid = message->mid;
+    flight->plugin = step->plugin;
     flight->sent_ms = loop_now_ms(broker->loop);
+    flight->ack_ms = step->ack_ms;
     flight->bytes = message->body_len;
-    device->outstanding_bytes += flight->bytes;
+    flights->outstanding_bytes += flight->bytes;
     message_ref(message);
-    if (route_deliver(broker, device, message, delivery_id(device, seq), redelivery) < 0) {
+    if (delivery_start(broker, step->plugin, &source, delivery_id(device, seq)) < 0) {
         message_unref(message);
-        /* the outcome has not come and will not: the flight is the newest */
-        device->count--;
-        device->outstanding--;
-        device->outstanding_bytes -= flight->bytes;
+        flight_unpush(flights); /* the outcome has not come and will not */
         return false;
     }
     broker->metrics.deliveries++;
-    take_next(device);
+    feed_take(&device->feed);
     message_unref(message);
     if (device->sent_seq < seq)
         device->sent_seq = seq;
     return true;
 }
 
-static void pump(struct broker *broker, struct device *device)
+/* A notification that carries all of it is on its way: its acknowledgement is this one's too. */
+static bool cover(struct device *device, const struct message *message)
 {
+    if (!alert_carries(device, message->seq) ||
+        !flight_push(&device->flights, message->seq, FLIGHT_COVERED))
+        return false;
+    feed_take(&device->feed);
+    return true;
+}
+
+static void pump_messages(struct broker *broker, struct device *device)
+{
+    const struct step *step;
     struct message *message;
 
-    while (route_available(device) && window_open(broker, device) &&
-           (message = next_message(broker, device))) {
+    while ((step = route_message_step(broker, device)) && window_open(broker, device) &&
+           (message = feed_next(broker, &device->feed))) {
         if (passes(broker, device, message)) {
-            if (device->count > 0 && !flight_push(device, message->seq, FLIGHT_DONE))
+            if (device->flights.count > 0 &&
+                !flight_push(&device->flights, message->seq, FLIGHT_DONE))
                 return; /* out of memory: tried again with the next event */
-            take_next(device);
+            feed_take(&device->feed);
             continue;
         }
-        if (!deliver(broker, device, message))
+        if (!cover(device, message) && !deliver(broker, device, step, message))
             return;
     }
     settle(broker, device);
 }
 
+static void pump(struct broker *broker, struct device *device)
+{
+    pump_messages(broker, device);
+    alert_run(broker, device);
+}
+
 /* Lets the person's tail go up to where all online devices are past it. */
 static void trim(struct broker *broker, struct user *user)
 {
-    const struct device *device;
+    struct device *device;
     uint64_t before = UINT64_MAX;
 
     if (user->tail.count == 0)
         return;
     TAILQ_FOREACH(device, &user->devices, link)
     {
-        if (route_available(device) && device->next_seq < before)
-            before = device->next_seq;
+        uint64_t wanted = route_wants(broker, device);
+
+        if (wanted < before)
+            before = wanted;
     }
     tail_trim(&user->tail, before, broker->options.tail_messages, broker->options.tail_bytes);
 }
@@ -286,13 +252,12 @@ void inbox_append(struct broker *broker, struct user *user, struct message *mess
     bool wanted = false;
 
     user->last_seq = message->seq;
+    unread_count(broker, user, message);
     TAILQ_FOREACH(device, &user->devices, link)
     {
-        if (!device->session || !device->session->opened)
-            continue;
-        if (device->tap)
+        if (device->tap && device->session && device->session->opened)
             tap(broker, device, message);
-        wanted = wanted || device->inbox;
+        wanted = wanted || route_wants(broker, device) <= message->seq;
     }
     if (!wanted)
         return;
@@ -320,42 +285,23 @@ void inbox_pump_touched(struct broker *broker)
     }
 }
 
-void inbox_fetched(struct broker *broker, struct device *device, struct message **ready,
-                   uint32_t count, uint64_t none_up_to)
+void inbox_fetched(struct broker *broker, struct feed *feed, struct message **ready, uint32_t count,
+                   uint64_t none_up_to)
 {
-    device_forget_ready(device);
-    if (count > 0) {
-        device->ready = ready;
-        device->ready_count = count;
-    } else {
-        free(ready);
-        if (none_up_to >= device->next_seq)
-            device->next_seq = none_up_to + 1;
-    }
-    inbox_pump(broker, device);
+    feed_fetched(feed, ready, count, none_up_to);
+    inbox_pump(broker, feed->device);
 }
 
 /* --- outcomes --- */
 
-static void log_delivery(struct broker *broker, const struct device *device,
-                         const struct flight *flight)
-{
-    char mid[MID_TEXT_SIZE];
-
-    mid_format(&flight->mid, mid);
-    log_info(NULL, "delivered mid=%s to=%s device=%s route=live ms=%llu", mid, device->user->id,
-             device->id, (unsigned long long)(loop_now_ms(broker->loop) - flight->sent_ms));
-}
-
 /* The socket answered for one flight: its plugin hears it and reports the outcome, except where no
  * plugin has the delivery. */
-static void socket_result(struct broker *broker, struct device *device, struct flight *flight,
-                          uint32_t result)
+static void socket_result(struct device *device, struct flight *flight, uint32_t result)
 {
     if (flight->state == FLIGHT_SENT)
-        route_socket_result(broker, delivery_id(device, flight->seq), result);
+        plugin_socket_result(flight->plugin, delivery_id(device, flight->seq), result);
     else if (flight->state == FLIGHT_ADOPTED)
-        flight_done(device, flight);
+        flight_done(&device->flights, flight);
 }
 
 static struct session *current(struct broker *broker, struct peer *peer, uint64_t conn,
@@ -377,16 +323,27 @@ void inbox_on_ack(struct broker *broker, struct peer *peer, const struct wire_ac
     if (!session)
         return; /* an older connection's word does not count any more */
     device = session->device;
-    for (uint32_t i = 0; i < device->count && flight_at(device, i)->seq <= ack->acked_seq; i++)
-        socket_result(broker, device, flight_at(device, i), DP_SOCKET_ACKED);
+    for (uint32_t i = 0;
+         i < device->flights.count && flight_at(&device->flights, i)->seq <= ack->acked_seq; i++)
+        socket_result(device, flight_at(&device->flights, i), DP_SOCKET_ACKED);
     while (wire_seq_next(&more, &seq) == 1) {
-        struct flight *flight = flight_find(device, (uint32_t)seq);
+        struct flight *flight = flight_find(&device->flights, (uint32_t)seq);
 
         if (flight)
-            socket_result(broker, device, flight, DP_SOCKET_ACKED);
+            socket_result(device, flight, DP_SOCKET_ACKED);
     }
     settle(broker, device);
     inbox_pump(broker, device);
+}
+
+void inbox_on_notified(struct broker *broker, struct peer *peer, const struct wire_ack *ack)
+{
+    struct session *session = current(broker, peer, ack->conn, ack->epoch);
+
+    if (!session)
+        return;
+    alert_on_notified(session->device, ack);
+    inbox_pump(broker, session->device);
 }
 
 void inbox_on_skip(struct broker *broker, struct peer *peer, const struct wire_skip *skip)
@@ -396,37 +353,43 @@ void inbox_on_skip(struct broker *broker, struct peer *peer, const struct wire_s
 
     if (!session)
         return;
-    flight = flight_find(session->device, (uint32_t)skip->seq);
-    if (!flight)
-        return;
     log_limited(loop_now_ms(broker->loop), LOG_WARNING, NULL,
                 "a message is too large for the device: user=%s device=%s size=%u limit=%u",
                 session->device->user->id, session->device->id, skip->size, skip->limit);
-    socket_result(broker, session->device, flight, DP_SOCKET_TOO_LARGE);
-    settle(broker, session->device);
+    if (skip->notification) {
+        alert_on_skip(session->device, skip->seq);
+    } else {
+        flight = flight_find(&session->device->flights, (uint32_t)skip->seq);
+        if (!flight)
+            return;
+        socket_result(session->device, flight, DP_SOCKET_TOO_LARGE);
+        settle(broker, session->device);
+    }
     inbox_pump(broker, session->device);
 }
 
-void inbox_outcome(struct broker *broker, uint64_t id, uint32_t kind, const char *reason)
+void inbox_outcome(struct broker *broker, uint64_t id, const struct dp_outcome *outcome)
 {
     struct device *device = device_by_handle(broker, (uint32_t)(id >> 32));
-    struct flight *flight = device ? flight_find(device, (uint32_t)id) : NULL;
+    struct flight *flight = device ? flight_find(&device->flights, (uint32_t)id) : NULL;
 
     if (!flight || flight->state != FLIGHT_SENT) {
         broker->metrics.late_outcomes++;
         return;
     }
-    switch (kind) {
+    switch (outcome->kind) {
     case DP_ACKNOWLEDGED:
         broker->metrics.acknowledged++;
-        if (broker->options.log_deliveries)
-            log_delivery(broker, device, flight);
-        flight_done(device, flight);
+        device->acked_by = plugin_name(flight->plugin);
+        delivery_log(broker, device, flight, plugin_name(flight->plugin), "delivered");
+        flight_done(&device->flights, flight);
         break;
     case DP_FAILED:
-        if (reason && strcmp(reason, "too-large") == 0) {
+        if (outcome->reason && strcmp(outcome->reason, "too-large") == 0) {
             broker->metrics.too_large++;
-            flight_done(device, flight);
+            trace_add(broker, device, flight->seq, plugin_name(flight->plugin), "failed",
+                      "too-large", 0);
+            flight_done(&device->flights, flight);
         }
         /* any other failure leaves the flight open: the message waits for the next connection */
         break;
@@ -437,51 +400,77 @@ void inbox_outcome(struct broker *broker, uint64_t id, uint32_t kind, const char
     }
 }
 
+void inbox_acknowledged(struct broker *broker, struct device *device, uint64_t seq,
+                        const char *step)
+{
+    struct flight *flight = flight_find(&device->flights, (uint32_t)seq);
+
+    device->acked_by = step;
+    if (flight) {
+        flight_done(&device->flights, flight);
+    } else if (seq == device->feed.next_seq && device->flights.count == 0) {
+        feed_seek(&device->feed, seq + 1);
+        while (device->done_count > 0 && done_before(device, device->feed.next_seq))
+            feed_seek(&device->feed, device->feed.next_seq + 1);
+    } else if (seq >= device->feed.next_seq) {
+        done_add(device, seq);
+    }
+    settle(broker, device);
+}
+
 /* --- connections --- */
 
 void inbox_connection_lost(struct broker *broker, struct device *device)
 {
-    for (uint32_t i = 0; i < device->count; i++) {
-        if (flight_at(device, i)->state == FLIGHT_SENT)
-            route_socket_result(broker, delivery_id(device, flight_at(device, i)->seq),
-                                DP_SOCKET_LOST);
+    struct flights *flights = &device->flights;
+
+    alert_connection_lost(device);
+    for (uint32_t i = 0; i < flights->count; i++) {
+        if (flight_at(flights, i)->state == FLIGHT_SENT)
+            plugin_socket_result(flight_at(flights, i)->plugin,
+                                 delivery_id(device, flight_at(flights, i)->seq), DP_SOCKET_LOST);
     }
     settle(broker, device);
-    if (device->count > 0) {
+    if (flights->count > 0) {
         done_remember(device);
         store_cursor_moved(broker, device); /* sent_seq: what comes again comes with DUP */
     }
-    flights_clear(device);
-    device_forget_ready(device);
-    device->fetch_stale = true;
-    device->next_seq = device->acked_seq + 1;
+    flights_clear(flights);
+    feed_forget(&device->feed);
+    device->feed.next_seq = device->acked_seq + 1;
+    alert_run(broker, device);
     trim(broker, device->user);
 }
 
-void inbox_adopt(struct broker *broker, struct device *device, uint64_t acked_seq,
-                 struct wire_list sent)
+void inbox_adopt(struct broker *broker, struct device *device, const struct wire_announce *announce)
 {
+    struct wire_list sent = announce->sent;
     uint64_t seq, newest = device->acked_seq;
 
     done_forget(device);
-    if (acked_seq > device->acked_seq && acked_seq <= device->user->last_seq) {
-        device->acked_seq = newest = acked_seq;
+    if (announce->acked_seq > device->acked_seq && announce->acked_seq <= device->user->last_seq) {
+        device->acked_seq = newest = announce->acked_seq;
         store_cursor_moved(broker, device);
     }
     while (wire_seq_next(&sent, &seq) == 1) {
+        struct flight *flight;
+
         if (seq <= newest || seq > device->user->last_seq)
             continue;
-        if (!flight_push(device, seq, FLIGHT_ADOPTED))
+        flight = flight_push(&device->flights, seq, FLIGHT_ADOPTED);
+        if (!flight)
             break; /* out of memory: the device gets the rest again */
+        flight->sent_ms = loop_now_ms(broker->loop);
+        flight->ack_ms = route_ack_ms(broker, false);
         newest = seq;
     }
-    device->next_seq = newest + 1;
+    feed_forget(&device->feed);
+    device->feed.next_seq = newest + 1;
     if (device->sent_seq < newest)
         device->sent_seq = newest;
     if (device->user->max_acked < device->acked_seq)
         device->user->max_acked = device->acked_seq;
-    device_forget_ready(device);
-    device->fetch_stale = true;
+    alert_adopt(broker, device, announce->notified);
 }
 
 void inbox_restart(struct broker *broker, struct device *device)
@@ -489,5 +478,6 @@ void inbox_restart(struct broker *broker, struct device *device)
     (void)broker;
     done_forget(device);
     device->sent_seq = device->acked_seq;
-    device->next_seq = device->acked_seq + 1;
+    feed_forget(&device->feed);
+    device->feed.next_seq = device->acked_seq + 1;
 }

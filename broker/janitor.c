@@ -68,6 +68,7 @@ int janitor_send(struct store *store, struct pg *pg)
 {
     uint32_t weeks = htobe32(WEEKS_AHEAD);
     uint32_t days = htobe32(store->broker->options.retention_days);
+    uint32_t trace_days = htobe32(store->broker->options.trace_days);
     const char *values[1] = {(const char *)&weeks};
     const int lengths[1] = {sizeof(uint32_t)};
     int r;
@@ -83,6 +84,17 @@ int janitor_send(struct store *store, struct pg *pg)
     if (r == 0)
         r = pg_query(pg, SQL_DROP_PARTITIONS, values, lengths, on_chore,
                      (void *)"drop old partitions");
+    if (r == 0)
+        r = pg_sync(pg, NULL, NULL);
+    values[0] = (const char *)&trace_days;
+    if (r == 0)
+        r = pg_query(pg, SQL_DROP_TRACE_PARTITIONS, values, lengths, on_chore,
+                     (void *)"drop old partitions of the trace");
+    if (r == 0)
+        r = pg_sync(pg, NULL, NULL);
+    if (r == 0)
+        r = pg_query(pg, SQL_MAKE_TRACE_PARTITIONS, NULL, NULL, on_chore,
+                     (void *)"make partitions of the trace");
     if (r == 0)
         r = pg_sync(pg, NULL, NULL);
     if (r == 0)

@@ -3,12 +3,14 @@
  * Configuration, plugins, then the database (waited for as long as it is away), then the socket for
  * connectors: a broker that can be reached can serve. Exit status: 0 after SIGTERM or SIGINT, 1
  * when it can't start or must not go on, 2 for a configuration error. */
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/janitor.h"
 #include "broker/plugin.h"
 #include "broker/publish.h"
-#include "broker/route.h"
+#include "broker/recover.h"
+#include "broker/routing.h"
 #include "broker/schema_check.h"
 #include "broker/session.h"
 #include "broker/store.h"
@@ -87,6 +89,7 @@ static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct options *options = &process->broker.options;
+    struct err_text et = {""};
     enum log_level level;
 
     (void)signo;
@@ -97,6 +100,12 @@ static void on_reload_signal(void *arg, int signo)
     if (log_level_parse(((struct options *)process->reload.fresh->values)->log_level, &level) < 0) {
         log_error(NULL, "could not reload, the configuration in force stays: log.level is not one "
                         "of error, warning, info, debug");
+        option_reload_drop(&process->reload);
+        return;
+    }
+    if (routing_read(&process->broker, &process->reload.fresh->config, &process->broker.routing,
+                     &et) < 0) {
+        log_error(NULL, "could not reload, the configuration in force stays: %s", et.text);
         option_reload_drop(&process->reload);
         return;
     }
@@ -128,14 +137,15 @@ static int start_parts(struct process *process, struct err_text *et)
         return err_set(et, ERR_SYSTEM, "could not make the event loop");
     r = plugins_create(broker, &process->options.config, et);
     if (r == 0)
-        r = route_check(broker, et);
+        r = routing_read(broker, &process->options.config, &broker->routing, et);
     if (r == 0)
         r = schema_claim(broker->options.database_dsn, &broker->generation, et);
     if (r < 0)
         return r;
     log_info(NULL, "generation of ownership is %llu", (unsigned long long)broker->generation);
     if (users_create(broker) < 0 || sessions_create(broker) < 0 || publishes_create(broker) < 0 ||
-        store_create(broker) < 0 || janitor_create(broker) < 0)
+        alerts_create(broker) < 0 || store_create(broker) < 0 || janitor_create(broker) < 0 ||
+        recover_create(broker) < 0)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     /* Only now: while the database was waited for, a signal simply ended the process. */
     if (loop_signal_add(broker->loop, SIGTERM, on_stop_signal, process) < 0 ||
@@ -156,10 +166,12 @@ static void stop_parts(struct process *process)
     if (broker->plugins)
         plugins_destroy(broker);
     janitor_destroy(broker);
+    recover_destroy(broker);
     sessions_destroy(broker);
     publishes_destroy(broker);
     users_destroy(broker);
     store_destroy(broker);
+    alerts_destroy(broker);
     hash_fini(&broker->devices);
     loop_destroy(broker->loop);
 }

@@ -20,7 +20,9 @@ struct message {
     uint64_t sent_at_ms;                   /* the MID's time */
     uint64_t expires_at_ms;                /* 0 = none chosen by the sender */
     uint64_t origin_device;                /* copies: the device number it was sent from, else 0 */
+    uint64_t conversation_no;              /* surrogate of the other person, or of the group */
     uint8_t kind;                          /* enum wire_body_kind */
+    bool service;                          /* its sender may send as anyone */
     struct bytes properties, payload, key; /* point into data */
     const char *from;                      /* user id, NUL-terminated */
     const char *conversation;              /* "u/USER" or "g/GROUP" */

@@ -2,6 +2,7 @@
 #include "broker/options.h"
 
 #include "broker/plugin_load.h"
+#include "broker/routing.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -46,6 +47,39 @@ const struct option broker_options[] = {
      "the same, as bytes", NULL},
     {"cache.users", OPTION_UINT, AT(cache_users), "100000", 1, 100000000, true,
      "people without a connected device whose state is kept in memory", NULL},
+    /* iOS lets an app run for about 30 s after it left the foreground */
+    {"device.background_lease_s", OPTION_UINT, AT(background_lease_s), "25", 1, 86400, true,
+     "how long a device in the background is reached over its socket when it does not say, seconds",
+     NULL},
+    {"alert.hold_ms", OPTION_UINT, AT(hold_ms), "2000", 0, 600000, true,
+     "how long an alert waits while the person is in the foreground on another device, "
+     "milliseconds",
+     NULL},
+    /* three heartbeats: connectors that live are back by then */
+    {"alert.settle_ms", OPTION_UINT, AT(settle_ms), "3000", 0, 600000, true,
+     "how long pushes wait after a start for connectors to announce their devices, milliseconds",
+     NULL},
+    {"alert.per_minute", OPTION_UINT, AT(push_per_minute), "600", 1, 1000000, true,
+     "pushes a device gets in a minute; what is above becomes one summary", NULL},
+    {"notification.content", OPTION_BOOL, AT(notification_content), "false", 0, 0, true,
+     "carry the message in the notification document where it fits: push services see it", NULL},
+    {"notification.title", OPTION_STRING, AT(notification_title), "{sender}", 0, 200, true,
+     "title of a notification", NULL},
+    {"notification.body", OPTION_STRING, AT(notification_body), "New message", 0, 200, true,
+     "text of a notification; {sender} is replaced", NULL},
+    {"notification.sound", OPTION_STRING, AT(notification_sound), "default", 0, 100, true,
+     "sound of a notification", NULL},
+    {"notification.category", OPTION_STRING, AT(notification_category), "MESSAGE", 0, 100, true,
+     "category of a notification, empty: none", NULL},
+    {"notification.sender_may_title", OPTION_BOOL, AT(notification_sender_may_title), "false", 0, 0,
+     true, "alert-title, alert-sound and alert-level count from every sender, not only services",
+     NULL},
+    {"trace.days", OPTION_UINT, AT(trace_days), "7", 1, 3650, true,
+     "days the trace of deliveries is kept", NULL},
+    {"routing", OPTION_LIST, 0, NULL, 0, 0, true,
+     "steps by state: { foreground = ( { plugin = \"live\"; ack_ms = 4000; }, "
+     "{ plugin = \"push\"; } ); background = ...; offline = ...; }",
+     routing_check_setting},
     {"plugin_dir", OPTION_STRING, AT(plugin_dir), "", 0, 4096, false,
      "where plugin files without a slash in their name are looked for; empty: where they were "
      "installed",
@@ -66,5 +100,7 @@ int options_check(struct option_set *set, struct err_text *et)
         return err_set(et, ERR_CONFIG,
                        "log.level is \"%s\", expected error, warning, info or debug",
                        options->log_level);
+    if (routing_check_names(&set->config, et) < 0)
+        return ERR_CONFIG;
     return plugin_check_files(&set->config, options->plugin_dir, et);
 }

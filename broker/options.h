@@ -22,6 +22,17 @@ struct options {
     uint32_t tail_messages;
     uint32_t tail_bytes;
     uint32_t cache_users;
+    uint32_t background_lease_s;
+    uint32_t hold_ms;
+    uint32_t settle_ms;
+    uint32_t push_per_minute;
+    uint32_t trace_days;
+    bool notification_content;
+    bool notification_sender_may_title;
+    const char *notification_title;
+    const char *notification_body;
+    const char *notification_sound;
+    const char *notification_category;
     const char *plugin_dir;
 };
 

@@ -170,8 +170,11 @@ static int each_entry(const config_t *config, entry_fn fn, void *arg, struct err
 {
     const config_setting_t *list = config_lookup(config, "plugins");
 
-    if (!list)
-        return fn(arg, "live", "live.so", NULL, et);
+    if (!list) {
+        int r = fn(arg, "live", "live.so", NULL, et);
+
+        return r < 0 ? r : fn(arg, "local-push", "local-push.so", NULL, et);
+    }
     for (int i = 0; i < config_setting_length(list); i++) {
         const config_setting_t *entry = config_setting_get_elem(list, (unsigned)i);
         const char *name = NULL, *file = NULL;
@@ -185,6 +188,20 @@ static int each_entry(const config_t *config, entry_fn fn, void *arg, struct err
             return r;
     }
     return 0;
+}
+
+static int compare_name(void *arg, const char *name, const char *file,
+                        const config_setting_t *options, struct err_text *et)
+{
+    (void)file, (void)options, (void)et;
+    return strcmp(arg, name) == 0 ? ERR_EXISTS : 0;
+}
+
+bool plugin_configured(const config_t *config, const char *name)
+{
+    struct err_text et;
+
+    return each_entry(config, compare_name, (void *)name, &et) == ERR_EXISTS;
 }
 
 static int load_named(const char *name, const char *file, const char *plugin_dir,

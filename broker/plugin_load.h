@@ -8,6 +8,7 @@
 #include "common/err.h"
 
 #include <libconfig.h>
+#include <stdbool.h>
 #include <sys/queue.h>
 
 struct broker;
@@ -26,6 +27,8 @@ void plugin_file_unload(struct plugin_file *file);
 
 /* `plugins` of the configuration: its shape. For the option table. */
 int plugin_check_setting(const config_setting_t *setting, struct err_text *et);
+/* True when the configuration has a plugin of that name. */
+bool plugin_configured(const config_t *config, const char *name);
 /* That every named file loads. For --check-config. */
 MUST_CHECK int plugin_check_files(const config_t *config, const char *plugin_dir,
                                   struct err_text *et);

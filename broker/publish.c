@@ -177,6 +177,8 @@ static struct message *make_message(const struct wire_publish *publish, const st
                              origin ? bytes_of(NULL, 0) : publish->key);
     if (message && origin)
         message->origin_device = origin->no;
+    if (message)
+        message->service = publish->service;
     if (message && message->key.len > 0)
         message->content_hash = message_content_hash(message);
     return message;
@@ -196,6 +198,7 @@ static void put_copy(struct broker *broker, struct user *sender, const struct de
 
     if (!put.message)
         return;
+    put.message->conversation_no = put.conversation;
     if (store_put(broker, &put, &index) < 0)
         message_unref(put.message);
     else
@@ -219,6 +222,7 @@ static int store_message(struct broker *broker, uint64_t peer, const struct wire
 
     if (!put.message)
         return ERR_NO_MEMORY;
+    put.message->conversation_no = put.conversation;
     if (remember(broker->publishes, put.message, publish, to) < 0 ||
         store_put(broker, &put, &index) < 0) {
         forget(broker->publishes, put.message);

@@ -1,37 +1,123 @@
 /* route - see the header. */
 #include "broker/route.h"
 
+#include "broker/alert.h"
 #include "broker/broker.h"
-#include "broker/delivery.h"
+#include "broker/plugin.h"
 #include "broker/session.h"
 
-#define LIVE "live"
+/* A client that has just connected subscribes within a round trip: what comes meanwhile waits for
+ * that instead of being pushed to somebody who is there. */
+#define SUBSCRIBE_GRACE_MS 2000
 
-int route_check(struct broker *broker, struct err_text *et)
+static bool can_take(const struct device *device)
 {
-    broker->live = plugin_find(broker, LIVE);
-    if (!broker->live)
-        return err_set(et, ERR_CONFIG,
-                       "plugins: no plugin \"" LIVE "\" is configured, and routes need it");
-    return 0;
+    const struct session *session = device->session;
+
+    return session && session->opened && device->inbox && device->no != 0 && device->writes == 0;
 }
 
-bool route_available(const struct device *device)
+enum route_state route_state(const struct device *device)
 {
-    return device->session && device->session->opened && device->inbox && device->no != 0 &&
-           device->writes == 0;
+    if (!can_take(device))
+        return ROUTE_OFFLINE;
+    return device->session->state == WIRE_FOREGROUND ? ROUTE_FOREGROUND : ROUTE_BACKGROUND;
 }
 
-int route_deliver(struct broker *broker, struct device *device, struct message *message,
-                  uint64_t id, bool redelivery)
+static const struct step *socket_step(struct broker *broker, const struct device *device,
+                                      bool notification)
 {
-    return delivery_start(
-        broker, broker->live,
-        &(struct delivery_source){.device = device, .message = message, .redelivery = redelivery},
-        id);
+    enum route_state state = route_state(device);
+    const struct steps *steps = &broker->routing.state[state];
+    const struct step *step = &steps->step[0];
+    uint32_t flags;
+
+    if (state == ROUTE_OFFLINE || steps->count == 0 || !step->plugin)
+        return NULL;
+    flags = plugin_flags(step->plugin);
+    if (!(flags & DP_USES_SOCKET) || ((flags & DP_USES_NOTIFICATION) != 0) != notification)
+        return NULL;
+    return device->session->doubtful && route_has_alert(broker, device) ? NULL : step;
 }
 
-void route_socket_result(struct broker *broker, uint64_t id, uint32_t result)
+const struct step *route_message_step(struct broker *broker, const struct device *device)
 {
-    plugin_socket_result(broker->live, id, result);
+    return socket_step(broker, device, false);
+}
+
+const struct step *route_notify_step(struct broker *broker, const struct device *device)
+{
+    return socket_step(broker, device, true);
+}
+
+bool route_pending(struct broker *broker, const struct device *device, uint64_t *ret_until_ms)
+{
+    const struct session *session = device->session;
+
+    *ret_until_ms = UINT64_MAX;
+    if (device->writes > 0)
+        return true;
+    if (!session)
+        return false;
+    if (!session->opened)
+        return true;
+    if (device->inbox || device->tap)
+        return false;
+    *ret_until_ms = session->opened_ms + SUBSCRIBE_GRACE_MS;
+    return loop_now_ms(broker->loop) < *ret_until_ms;
+}
+
+static struct plugin *resolve(struct broker *broker, const struct device *device,
+                              const struct step *step)
+{
+    if (!step->plugin)
+        return device->push ? plugin_find(broker, device->push->provider) : NULL;
+    return plugin_flags(step->plugin) & DP_USES_SOCKET ? NULL : step->plugin;
+}
+
+bool route_alert_step(struct broker *broker, const struct device *device, enum route_state state,
+                      uint32_t index, struct plugin **ret_plugin, uint32_t *ret_ack_ms)
+{
+    const struct steps *steps = &broker->routing.state[state];
+
+    for (uint32_t i = 0; i < steps->count; i++) {
+        struct plugin *plugin = resolve(broker, device, &steps->step[i]);
+
+        if (!plugin || index-- > 0)
+            continue;
+        *ret_plugin = plugin;
+        *ret_ack_ms = steps->step[i].ack_ms;
+        return true;
+    }
+    return false;
+}
+
+bool route_has_alert(struct broker *broker, const struct device *device)
+{
+    struct plugin *plugin;
+    uint32_t ack_ms;
+
+    if (device->no == 0)
+        return false;
+    return route_alert_step(broker, device, ROUTE_OFFLINE, 0, &plugin, &ack_ms);
+}
+
+uint64_t route_wants(struct broker *broker, const struct device *device)
+{
+    uint64_t messages = UINT64_MAX, alerts = UINT64_MAX;
+
+    if (route_message_step(broker, device))
+        messages = device->feed.next_seq;
+    else if (device->no != 0 &&
+             (route_has_alert(broker, device) || route_notify_step(broker, device)))
+        alerts = alert_next_seq(device);
+    return messages < alerts ? messages : alerts;
+}
+
+uint32_t route_ack_ms(const struct broker *broker, bool notification)
+{
+    const struct steps *steps =
+        &broker->routing.state[notification ? ROUTE_BACKGROUND : ROUTE_FOREGROUND];
+
+    return steps->count > 0 ? steps->step[0].ack_ms : 0;
 }

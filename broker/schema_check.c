@@ -103,6 +103,8 @@ static int attempt(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
         r = claim(conn, ret_generation, et);
     if (r == 0)
         r = run(conn, "SELECT beckon_make_partitions(" WEEKS_AHEAD ")", et);
+    if (r == 0)
+        r = run(conn, "SELECT beckon_make_trace_partitions()", et);
     return r < 0 && PQstatus(conn) != CONNECTION_OK ? ERR_AGAIN : r;
 }
 

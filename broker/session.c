@@ -149,6 +149,18 @@ uint64_t session_next_epoch(struct broker *broker)
     return broker->generation << 32 | ++broker->sessions->counter;
 }
 
+void session_set_state(struct broker *broker, struct session *session, uint8_t state,
+                       uint32_t lease_s)
+{
+    session->state = state;
+    session->doubtful = false;
+    session->lease_until_ms = 0;
+    if (state == WIRE_BACKGROUND)
+        session->lease_until_ms =
+            loop_now_ms(broker->loop) +
+            (uint64_t)(lease_s ? lease_s : broker->options.background_lease_s) * 1000;
+}
+
 struct session *session_add(struct broker *broker, struct peer *peer, struct device *device,
                             const struct wire_open *open)
 {
@@ -160,7 +172,7 @@ struct session *session_add(struct broker *broker, struct peer *peer, struct dev
     session->peer = peer;
     session->device = device;
     session->conn = open->conn;
-    session->state = open->state;
+    session_set_state(broker, session, open->state, open->lease_s);
     session->window = open->receive_max < window ? open->receive_max : window;
     session->expiry_s = open->session_expiry_s < broker->options.session_max_expiry_s
                             ? open->session_expiry_s

@@ -21,8 +21,12 @@ struct session {
     uint64_t epoch;
     uint32_t expiry_s; /* granted Session Expiry Interval */
     uint32_t window;
-    uint8_t state; /* enum wire_device_state */
-    bool opened;   /* OPENED was sent */
+    uint64_t opened_ms;      /* monotonic */
+    uint64_t lease_until_ms; /* background: the system lets it run until then; 0 = no limit */
+    uint8_t state;           /* enum wire_device_state */
+    bool opened;             /* OPENED was sent */
+    bool doubtful; /* it did not answer in time, or its background time is over, and nothing was
+                      heard since */
     bool stale;    /* its link was replaced and it was not announced again yet */
     bool session_present;
     struct will *will; /* from OPEN, or NULL */
@@ -48,6 +52,7 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
 void session_on_announce(struct broker *broker, struct peer *peer,
                          const struct wire_announce *announce, struct bytes raw);
 void session_on_close(struct broker *broker, struct peer *peer, const struct wire_close *close);
+void session_on_heard(struct broker *broker, struct peer *peer, const struct wire_session *heard);
 void session_on_state(struct broker *broker, struct peer *peer, const struct wire_state *state);
 
 /* The peer's link was replaced by a new one of the same process: sessions wait to be announced. */

@@ -3,6 +3,7 @@
  * An OPEN whose user is not in memory is parked; one whose session is persistent is answered after
  * the commit that makes it so. Between OPEN and OPENED the session exists (so that a CLOSE or a
  * newer OPEN finds it) but nothing is delivered. */
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
@@ -34,6 +35,7 @@ void session_opened(struct broker *broker, struct session *session, uint8_t reas
     struct wire_subscription *list = NULL;
 
     session->opened = true;
+    session->opened_ms = loop_now_ms(broker->loop);
     if (device->subscription_count > 0) {
         list = calloc(device->subscription_count, sizeof(*list));
         if (!list) {
@@ -66,7 +68,7 @@ static void on_session_stored(struct broker *broker, struct store_op *op)
     else if (device->session)
         inbox_pump(broker, device);
     else
-        device_release(broker, device);
+        device_idle(broker, device);
 }
 
 /* Queues the writes that the new connection needs. 0: none, 1: OPENED follows the commit. */
@@ -218,12 +220,14 @@ static void adopt(struct broker *broker, struct peer *peer, struct device *devic
     }
     session->epoch = announce->epoch;
     session->opened = true;
+    session->opened_ms = loop_now_ms(broker->loop);
+    session->doubtful = announce->doubtful;
     session->session_present = true;
     device->session_stored = session->expiry_s > 0;
     device->session_expiry_s = session->expiry_s;
     device->session_expires_at_ms = 0;
     will_withdraw(broker, device); /* the client is here after all */
-    inbox_adopt(broker, device, announce->acked_seq, announce->sent);
+    inbox_adopt(broker, device, announce);
     inbox_pump(broker, device);
 }
 
@@ -300,5 +304,14 @@ void session_on_state(struct broker *broker, struct peer *peer, const struct wir
     if (!session || session->epoch != state->epoch ||
         (state->state != WIRE_FOREGROUND && state->state != WIRE_BACKGROUND))
         return;
-    session->state = state->state;
+    session_set_state(broker, session, state->state, state->lease_s);
+    inbox_pump(broker, session->device);
+}
+
+void session_on_heard(struct broker *broker, struct peer *peer, const struct wire_session *heard)
+{
+    struct session *session = session_find(broker, peer, heard->conn);
+
+    if (session && session->epoch == heard->epoch && session->device->session == session)
+        alert_heard(broker, session->device);
 }

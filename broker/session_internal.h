@@ -23,6 +23,9 @@ void session_end(struct broker *broker, struct session *session,
                  const struct session_ending *ending);
 /* A newer connection of the same device: kicks the old one and ends it. */
 void session_take_over(struct broker *broker, struct session *old, bool clean_start);
+/* The client says foreground or background, and how long (0 = it does not know). */
+void session_set_state(struct broker *broker, struct session *session, uint8_t state,
+                       uint32_t lease_s);
 /* Sends OPENED and starts delivery. */
 void session_opened(struct broker *broker, struct session *session, uint8_t reason);
 

@@ -113,16 +113,22 @@ void store_forget_device(struct broker *broker, struct device *device)
         store->dirty_count--;
         device->cursor_dirty = false;
     }
-    if (device->fetching) {
-        struct device *queued;
+    store_forget_feed(broker, &device->feed);
+}
 
-        STAILQ_FOREACH(queued, &store->fetch_queue, fetch_link)
-        {
-            if (queued == device) {
-                STAILQ_REMOVE(&store->fetch_queue, device, device, fetch_link);
-                break;
-            }
+void store_forget_feed(struct broker *broker, struct feed *feed)
+{
+    struct store *store = broker->store;
+    struct feed *queued;
+
+    if (!feed->fetching)
+        return;
+    STAILQ_FOREACH(queued, &store->fetch_queue, fetch_link)
+    {
+        if (queued == feed) {
+            STAILQ_REMOVE(&store->fetch_queue, feed, feed, fetch_link);
+            break;
         }
-        /* a fetch under way finds no device behind its handle */
     }
+    /* a fetch under way finds no device, or no such feed, behind its handle */
 }

@@ -15,7 +15,10 @@
 #include "common/err.h"
 
 struct broker;
+struct conversation;
+struct lookup;
 struct store;
+struct trace_row;
 
 /* How a put ended. */
 enum put_verdict {
@@ -45,7 +48,10 @@ enum store_op_type {
     STORE_SESSION_LEAVE, /* connection ended: expiry runs */
     STORE_SUBSCRIPTION_PUT,
     STORE_SUBSCRIPTION_DROP,
-    STORE_DEVICE_PUT /* make the device's row; its number is set before `done` runs */
+    STORE_DEVICE_PUT, /* make the device's row; its number is set before `done` runs */
+    STORE_PUSH_PUT,   /* the device's push registration; whoever had the token loses it */
+    STORE_PUSH_DROP,  /* forget it; with `push`, only if it is still that one */
+    STORE_NOTHING     /* `done` after the commit of what rides in the same batch */
 };
 
 /* A small write that rides in the next batch, in the order given. */
@@ -60,6 +66,7 @@ struct store_op {
     uint32_t expiry_s;
     /* STORE_DEVICE_PUT: where the cursor starts; after the commit what the row says */
     uint64_t acked_seq, sent_seq, device_no;
+    struct push *push; /* owned */
     /* After the commit; may be NULL. The device may be gone by then: look it up. */
     void (*done)(struct broker *broker, struct store_op *op);
     void *arg;
@@ -82,7 +89,7 @@ void store_flush(struct store *store);
 /* Adds one row to the batch that is forming; put is copied, its message reference is taken on
  * success. *ret_index: its index in that batch, for the copy_of of a put added right after it. */
 MUST_CHECK int store_put(struct broker *broker, const struct put *put, int32_t *ret_index);
-/* NULL when out of memory. */
+/* NULL when out of memory. device may be NULL for STORE_NOTHING. */
 struct store_op *store_op_create(enum store_op_type type, struct user *user,
                                  const struct device *device);
 /* Takes op. */
@@ -90,13 +97,26 @@ void store_op_add(struct broker *broker, struct store_op *op);
 
 /* The device's cursor moved: written with the next batch, in cursor_ms at most. */
 void store_cursor_moved(struct broker *broker, struct device *device);
+/* An unread count moved: the same. */
+void store_unread_moved(struct broker *broker, struct conversation *conversation);
+void store_forget_unread(struct broker *broker, struct conversation *conversation);
+/* A row of the trace to fill, written with them; NULL when too many wait. */
+struct trace_row *store_trace_row(struct broker *broker);
 /* A device goes away: it is taken out of every queue of the store. */
 void store_forget_device(struct broker *broker, struct device *device);
+void store_forget_feed(struct broker *broker, struct feed *feed);
 
 /* Loads user (in USER_LOADING); user_loaded follows. */
 void store_load_user(struct broker *broker, struct user *user);
-/* Reads up to store_fetch_rows messages after device->next_seq - 1 into device->ready, then
- * inbox_fetched. No effect while one is under way. */
-void store_fetch(struct broker *broker, struct device *device);
+/* Reads messages from feed->next_seq on; inbox_fetched follows. No effect while one is under way.
+ */
+void store_fetch(struct broker *broker, struct feed *feed);
+/* Finds a message by its MID; unread_looked_up follows. Takes lookup. */
+void store_lookup(struct broker *broker, struct lookup *lookup);
+/* Loads the people with a user_no in (after, upto] who have a device with something to alert (with
+ * a push registration, or any device), as by users_get; then done(broker, newest user_no there is).
+ * One at a time. */
+void store_recover(struct broker *broker, uint64_t after, uint64_t upto, bool any_device,
+                   void (*done)(struct broker *broker, uint64_t newest));
 
 #endif

@@ -19,19 +19,11 @@
 /* Recycled batches: one under way, one forming, one for a backlog. */
 #define SPARE_BATCHES 3
 
-enum { CURSOR_USER, CURSOR_DEVICE, CURSOR_ACKED, CURSOR_SENT };
-
-static void on_cursor_timer(struct timer *timer)
-{
-    CONTAINER_OF(timer, struct store, cursor_timer)->cursor_due = true;
-}
-
 void batches_init(struct store *store)
 {
     TAILQ_INIT(&store->batches);
     TAILQ_INIT(&store->spare);
-    TAILQ_INIT(&store->dirty);
-    timer_init(&store->cursor_timer, on_cursor_timer);
+    late_init(store);
 }
 
 static void batch_free(struct batch *batch)
@@ -42,11 +34,12 @@ static void batch_free(struct batch *batch)
         struct store_op *op = STAILQ_FIRST(&batch->ops);
 
         STAILQ_REMOVE_HEAD(&batch->ops, link);
+        free(op->push);
         free(op);
     }
-    for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
-        pg_array_fini(&batch->cursors[i]);
-    free(batch->cursor_users);
+    for (size_t i = 0; i < ARRAY_LEN(batch->late); i++)
+        pg_array_fini(&batch->late[i]);
+    free(batch->late_users);
     free(batch->puts);
     free(batch);
 }
@@ -67,7 +60,7 @@ void batches_fini(struct store *store)
     free_list(&store->spare);
     for (size_t i = 0; i < ARRAY_LEN(store->columns); i++)
         pg_array_fini(&store->columns[i]);
-    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+    late_fini(store);
 }
 
 /* The batch that is forming: the last, unless that is under way, has failed before or is full. */
@@ -125,25 +118,12 @@ void store_op_add(struct broker *broker, struct store_op *op)
         /* the client's connector gives up after its own deadline and the client tries again */
         log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL,
                     "out of memory, a write is dropped");
+        free(op->push);
         free(op);
         return;
     }
     user_pin(broker, op->user);
     STAILQ_INSERT_TAIL(&batch->ops, op, link);
-}
-
-void store_cursor_moved(struct broker *broker, struct device *device)
-{
-    struct store *store = broker->store;
-
-    if (device->cursor_dirty || device->no == 0)
-        return;
-    device->cursor_dirty = true;
-    user_pin(broker, device->user); /* not forgotten, and read back stale, before it is written */
-    TAILQ_INSERT_TAIL(&store->dirty, device, dirty_link);
-    store->dirty_count++;
-    if (!timer_armed(&store->cursor_timer))
-        loop_timer_add(broker->loop, &store->cursor_timer, broker->options.cursor_ms);
 }
 
 /* --- sending --- */
@@ -231,21 +211,22 @@ static void encode_put(struct pg_array *c, const struct put *put, uint64_t seq)
     pg_array_int2(&c[8], m->kind);
     pg_array_bytes(&c[9], m->properties);
     pg_array_bytes(&c[10], m->payload);
+    pg_array_int2(&c[11], m->service ? PUT_FLAG_SERVICE : 0);
 }
 
 static int send_puts(struct store *store, struct batch *batch)
 {
-    static const enum pg_oid types[15] = {
+    static const enum pg_oid types[16] = {
         PG_INT8, PG_INT8,  PG_UUID,  PG_INT8, PG_INT8, PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
-        PG_INT2, PG_BYTEA, PG_BYTEA, PG_TEXT, PG_INT8, PG_BOOL, PG_INT4};
+        PG_INT2, PG_BYTEA, PG_BYTEA, PG_INT2, PG_TEXT, PG_INT8, PG_BOOL,        PG_INT4};
     struct pg_array *c = store->columns;
     bool once = batch->once || batch->reconcile;
-    const char *values[16];
-    int lengths[16];
+    const char *values[17];
+    int lengths[17];
     char reconcile = batch->reconcile ? 1 : 0;
 
     store->batch_number++;
-    for (int i = 0; i < (once ? 15 : 11); i++)
+    for (int i = 0; i < (once ? 16 : 12); i++)
         pg_array_begin(&c[i], types[i]);
     for (uint32_t i = 0; i < batch->put_count; i++) {
         struct put *put = &batch->puts[i];
@@ -253,12 +234,12 @@ static int send_puts(struct store *store, struct batch *batch)
         if (once) {
             encode_put(c, put, put->to->last_seq);
             if (put->message->key.len > 0 && put->copy_of < 0)
-                pg_array_bytes(&c[11], put->message->key);
+                pg_array_bytes(&c[12], put->message->key);
             else
-                pg_array_null(&c[11]);
-            pg_array_int8(&c[12], (int64_t)put->message->content_hash);
-            pg_array_bool(&c[13], put->resend);
-            pg_array_int4(&c[14], put->copy_of);
+                pg_array_null(&c[12]);
+            pg_array_int8(&c[13], (int64_t)put->message->content_hash);
+            pg_array_bool(&c[14], put->resend);
+            pg_array_int4(&c[15], put->copy_of);
             continue;
         }
         if (put->to->batch != store->batch_number) {
@@ -270,65 +251,19 @@ static int send_puts(struct store *store, struct batch *batch)
         encode_put(c, put, put->message->seq);
     }
     if (!once)
-        return store_query(store->writer, SQL_PUT, c, 11, batch_on_statement, batch);
+        return store_query(store->writer, SQL_PUT, c, 12, batch_on_statement, batch);
     for (uint32_t i = 0; i < batch->put_count; i++)
         batch->puts[i].verdict = PUT_UNANSWERED;
-    for (int i = 0; i < 15; i++) {
+    for (int i = 0; i < 16; i++) {
         pg_array_end(&c[i]);
         if (!buf_ok(&c[i].buf))
             return ERR_NO_MEMORY;
         values[i] = (const char *)c[i].buf.data;
         lengths[i] = (int)c[i].buf.len;
     }
-    values[15] = &reconcile;
-    lengths[15] = 1;
+    values[16] = &reconcile;
+    lengths[16] = 1;
     return pg_query(store->writer, SQL_PUT_ONCE, values, lengths, on_put_once, batch);
-}
-
-/* Moves the cursors that are due into the batch: their values, and their users' pins. */
-static int take_cursors(struct store *store, struct batch *batch)
-{
-    struct device *device;
-
-    if (store->dirty_count > batch->cursor_cap) {
-        struct user **users =
-            realloc(batch->cursor_users, store->dirty_count * sizeof(struct user *));
-
-        if (!users)
-            return ERR_NO_MEMORY;
-        batch->cursor_users = users;
-        batch->cursor_cap = store->dirty_count;
-    }
-    batch->cursors_taken = true;
-    for (size_t i = 0; i < ARRAY_LEN(batch->cursors); i++)
-        pg_array_begin(&batch->cursors[i], PG_INT8);
-    while ((device = TAILQ_FIRST(&store->dirty))) {
-        TAILQ_REMOVE(&store->dirty, device, dirty_link);
-        device->cursor_dirty = false;
-        pg_array_int8(&batch->cursors[CURSOR_USER], (int64_t)device->user->no);
-        pg_array_int8(&batch->cursors[CURSOR_DEVICE], (int64_t)device->no);
-        pg_array_int8(&batch->cursors[CURSOR_ACKED], (int64_t)device->acked_seq);
-        pg_array_int8(&batch->cursors[CURSOR_SENT], (int64_t)device->sent_seq);
-        batch->cursor_users[batch->cursor_count++] = device->user;
-    }
-    store->dirty_count = 0;
-    store->cursor_due = false;
-    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
-    return 0;
-}
-
-/* A batch that is tried again keeps the cursors it has. */
-static int send_cursors(struct store *store, struct batch *batch)
-{
-    if (!batch->cursors_taken) {
-        int r = take_cursors(store, batch);
-
-        if (r < 0)
-            return r;
-    }
-    if (batch->cursor_count == 0)
-        return 0;
-    return store_query(store->writer, SQL_CURSORS, batch->cursors, 4, batch_on_statement, batch);
 }
 
 static void on_batch_end(void *arg, bool ok);
@@ -350,7 +285,7 @@ static int send_batch(struct store *store, struct batch *batch)
     if (r == 0)
         r = ops_send(store, batch);
     if (r == 0)
-        r = send_cursors(store, batch);
+        r = late_send(store, batch);
     if (r == 0)
         r = pg_query(store->writer, SQL_COMMIT, NULL, NULL, on_commit, batch);
     if (r == 0)
@@ -360,12 +295,12 @@ static int send_batch(struct store *store, struct batch *batch)
 
 bool store_idle(const struct store *store)
 {
-    return TAILQ_EMPTY(&store->batches) && store->dirty_count == 0;
+    return TAILQ_EMPTY(&store->batches) && !late_pending(store);
 }
 
 void store_flush(struct store *store)
 {
-    store->cursor_due = true;
+    store->late_due = true;
 }
 
 void batches_run(struct store *store)
@@ -374,7 +309,7 @@ void batches_run(struct store *store)
 
     if (store->busy || !pg_ready(store->writer) || store->broker->generation == 0)
         return;
-    if (!batch && store->cursor_due && store->dirty_count > 0)
+    if (!batch && store->late_due && late_pending(store))
         batch = forming(store, false);
     if (!batch)
         return;
@@ -405,15 +340,12 @@ static void committed(struct store *store, struct batch *batch)
     store->busy = false;
     broker->metrics.batches++;
     broker->metrics.batch_rows += batch->put_count;
-    broker->metrics.cursor_writes += batch->cursor_count;
     publishes_committed(broker, batch->puts, batch->put_count);
     ops_finish(broker, batch);
-    for (uint32_t i = 0; i < batch->cursor_count; i++)
-        user_unpin(broker, batch->cursor_users[i]);
+    late_committed(broker, batch);
     batch->put_count = 0;
     batch->bytes = 0;
-    batch->once = batch->reconcile = batch->cursors_taken = false;
-    batch->cursor_count = 0;
+    batch->once = batch->reconcile = false;
     if (store->spare_count < SPARE_BATCHES) {
         TAILQ_INSERT_HEAD(&store->spare, batch, link);
         store->spare_count++;

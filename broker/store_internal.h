@@ -6,9 +6,13 @@
 #include "broker/pg.h"
 #include "broker/pg_array.h"
 #include "broker/store.h"
+#include "broker/unread.h"
 
 /* As many as the widest statement has parameters. */
-#define STORE_MAX_PARAMS 16
+#define STORE_MAX_PARAMS 17
+
+/* Columns of cursors, cursor moves, unread counts, heads and trace rows. */
+#define STORE_LATE_COLUMNS 25
 
 /* One transaction: forming, then waiting, then under way, then recycled. */
 struct batch {
@@ -20,10 +24,11 @@ struct batch {
     bool once;      /* some put needs the lookup of SQL_PUT_ONCE */
     bool reconcile; /* tried before, outcome unknown */
     struct store_op_list ops;
-    struct pg_array cursors[4]; /* the values as they were when first sent */
-    struct user **cursor_users; /* pinned until the commit, one a cursor */
-    uint32_t cursor_count, cursor_cap;
-    bool cursors_taken;
+    struct pg_array late[STORE_LATE_COLUMNS]; /* store_late.c: as they were when first sent */
+    struct user **late_users;                 /* pinned until the commit, one a row */
+    uint32_t late_user_count, late_user_cap;
+    uint32_t cursor_count;
+    bool late_taken, moved, unread, traced;
     bool failed; /* some statement failed: first error in `error` */
     char error[256], sqlstate[6];
 };
@@ -42,17 +47,29 @@ struct store {
     struct pg_array columns[STORE_MAX_PARAMS]; /* scratch, kept from batch to batch */
     TAILQ_HEAD(, device) dirty;                /* devices whose cursor moved */
     uint32_t dirty_count;
-    struct timer cursor_timer;
-    bool cursor_due;
+    TAILQ_HEAD(, conversation) unread; /* conversations whose count moved */
+    uint32_t unread_count;
+    struct trace_row *traces;
+    uint32_t trace_count, trace_cap;
+    struct timer late_timer;
+    bool late_due;
 
     /* reader */
     struct user_list load_queue, loading;
-    STAILQ_HEAD(device_queue, device) fetch_queue;
+    struct feed_queue fetch_queue;
     struct fetch {
-        uint32_t handle;
+        uint32_t handle; /* of the device, 0 = done */
+        bool alerts;     /* which of its feeds */
         uint64_t after, upto;
     } * fetches; /* under way, by ordinal */
     uint32_t fetch_count;
+    struct lookup_list lookup_queue, lookups; /* waiting; under way */
+    struct recovery {
+        uint64_t after, upto;
+        bool any_device, due;
+        uint64_t newest;
+        void (*done)(struct broker *broker, uint64_t newest);
+    } recovery;
     bool reading;
     bool read_failed; /* read_timer tries again */
     struct timer read_timer;
@@ -73,6 +90,18 @@ void batch_on_statement(void *arg, const PGresult *result);
 MUST_CHECK int ops_send(struct store *store, struct batch *batch);
 /* After the commit: each op's `done`, then it is freed. */
 void ops_finish(struct broker *broker, struct batch *batch);
+
+void late_init(struct store *store);
+void late_fini(struct store *store);
+bool late_pending(const struct store *store);
+MUST_CHECK int late_send(struct store *store, struct batch *batch);
+void late_committed(struct broker *broker, struct batch *batch);
+
+/* Sends what waits (there is some). */
+MUST_CHECK int lookups_send(struct store *store);
+/* What got no answer is asked for again. */
+void lookups_again(struct store *store);
+void lookups_fini(struct store *store);
 
 void reads_init(struct store *store);
 void reads_run(struct store *store);

@@ -2,6 +2,7 @@
  *
  * They are executed in the order they came, because a session is cleared before it is made again; a
  * run of one kind is one statement, so that ten thousand devices that reconnect cost a few. */
+#include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
 
@@ -17,7 +18,8 @@ struct store_op *store_op_create(enum store_op_type type, struct user *user,
         return NULL;
     op->type = type;
     op->user = user;
-    snprintf(op->device_id, sizeof(op->device_id), "%s", device->id);
+    if (device)
+        snprintf(op->device_id, sizeof(op->device_id), "%s", device->id);
     return op;
 }
 
@@ -47,33 +49,36 @@ static void on_device_put(void *arg, const PGresult *result)
 }
 
 /* How each kind of op becomes a statement: columns in order. */
-static int op_statement(enum store_op_type type)
-{
-    switch (type) {
-    case STORE_SESSION_CLEAR:
-        return SQL_SESSION_CLEAR;
-    case STORE_SESSION_PUT:
-        return SQL_SESSION_PUT;
-    case STORE_SESSION_LEAVE:
-        return SQL_SESSION_LEAVE;
-    case STORE_SUBSCRIPTION_PUT:
-        return SQL_SUBSCRIPTION_PUT;
-    case STORE_SUBSCRIPTION_DROP:
-        return SQL_SUBSCRIPTION_DROP;
-    case STORE_DEVICE_PUT:
-        break;
-    }
-    return SQL_DEVICE_PUT;
-}
+static const struct op_kind {
+    int statement;
+    enum pg_oid types[8];
+    pg_result_fn on_result;
+} op_kinds[] = {
+    [STORE_SESSION_CLEAR] = {SQL_SESSION_CLEAR, {PG_INT8, PG_TEXT}, batch_on_statement},
+    [STORE_SESSION_PUT] = {SQL_SESSION_PUT, {PG_INT8, PG_TEXT, PG_INT8}, batch_on_statement},
+    [STORE_SESSION_LEAVE] = {SQL_SESSION_LEAVE, {PG_INT8, PG_TEXT, PG_INT8}, batch_on_statement},
+    [STORE_SUBSCRIPTION_PUT] = {SQL_SUBSCRIPTION_PUT,
+                                {PG_INT8, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8},
+                                batch_on_statement},
+    [STORE_SUBSCRIPTION_DROP] = {SQL_SUBSCRIPTION_DROP,
+                                 {PG_INT8, PG_TEXT, PG_TEXT},
+                                 batch_on_statement},
+    [STORE_DEVICE_PUT] = {SQL_DEVICE_PUT, {PG_INT8, PG_TEXT, PG_INT8}, on_device_put},
+    [STORE_PUSH_PUT] = {SQL_PUSH_PUT,
+                        {PG_INT8, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ},
+                        batch_on_statement},
+    [STORE_PUSH_DROP] = {SQL_PUSH_DROP,
+                         {PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ},
+                         batch_on_statement},
+};
 
-static const enum pg_oid *op_types(enum store_op_type type)
+static void encode_push(struct pg_array *c, const struct push *push)
 {
-    static const enum pg_oid session[6] = {PG_INT8, PG_TEXT, PG_INT8};
-    static const enum pg_oid subscription[6] = {PG_INT8, PG_TEXT, PG_TEXT,
-                                                PG_INT2, PG_INT2, PG_INT8};
-
-    return type == STORE_SUBSCRIPTION_PUT || type == STORE_SUBSCRIPTION_DROP ? subscription
-                                                                             : session;
+    pg_array_bytes(&c[2], bytes_of_string(push->provider));
+    pg_array_bytes(&c[3], bytes_of_string(push->token));
+    pg_array_bytes(&c[4], bytes_of_string(push->topic));
+    pg_array_bytes(&c[5], bytes_of_string(push->environment));
+    pg_array_time(&c[6], push->registered_at_ms);
 }
 
 static void encode_op(struct pg_array *c, const struct store_op *op)
@@ -90,6 +95,20 @@ static void encode_op(struct pg_array *c, const struct store_op *op)
     case STORE_DEVICE_PUT:
         pg_array_int8(&c[2], (int64_t)op->acked_seq);
         break;
+    case STORE_PUSH_PUT:
+        encode_push(c, op->push);
+        break;
+    case STORE_PUSH_DROP:
+        if (op->push) {
+            pg_array_bytes(&c[2], bytes_of_string(op->push->token));
+            pg_array_time(&c[3], op->push->registered_at_ms);
+        } else {
+            pg_array_null(&c[2]);
+            pg_array_null(&c[3]);
+        }
+        break;
+    case STORE_NOTHING:
+        break;
     case STORE_SUBSCRIPTION_PUT:
     case STORE_SUBSCRIPTION_DROP:
         pg_array_bytes(&c[2], bytes_of_string(op->filter));
@@ -102,9 +121,12 @@ static void encode_op(struct pg_array *c, const struct store_op *op)
     }
 }
 
-/* Same row again? An upsert may touch a row only once, and order matters between kinds. */
+/* Same row again? An upsert may touch a row only once, and order matters between kinds. A token is
+ * a row of its own. */
 static bool same_row(const struct store_op *a, const struct store_op *b)
 {
+    if (a->type == STORE_PUSH_PUT && strcmp(a->push->token, b->push->token) == 0)
+        return true;
     return a->user == b->user && strcmp(a->device_id, b->device_id) == 0;
 }
 
@@ -112,38 +134,68 @@ static bool same_row(const struct store_op *a, const struct store_op *b)
  * check cheap a run is also cut at this many ops. */
 #define OP_RUN_MAX 256
 
+/* The run of ops of one kind that begins with first: encoded. Returns the op behind it. */
+static struct store_op *encode_run(struct store *store, struct store_op *first)
+{
+    const struct op_kind *kind = &op_kinds[first->type];
+    struct store_op *op = first;
+    unsigned count = 0;
+
+    for (int i = 0; i < sql_writer[kind->statement].param_count; i++)
+        pg_array_begin(&store->columns[i], kind->types[i]);
+    for (; op && op->type == first->type && count < OP_RUN_MAX; op = STAILQ_NEXT(op, link)) {
+        struct store_op *earlier;
+
+        for (earlier = first; earlier != op; earlier = STAILQ_NEXT(earlier, link)) {
+            if (same_row(earlier, op))
+                break;
+        }
+        if (earlier != op)
+            break;
+        encode_op(store->columns, op);
+        count++;
+    }
+    return op;
+}
+
+static void on_evicted(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+
+    batch_on_statement(arg, result);
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        return;
+    for (int row = 0; row < PQntuples(result); row++)
+        push_taken_over(batch->broker, pg_get_bytes(result, row, EVICTED_USER),
+                        (uint64_t)pg_get_int8(result, row, EVICTED_DEVICE));
+}
+
 int ops_send(struct store *store, struct batch *batch)
 {
     struct store_op *op = STAILQ_FIRST(&batch->ops);
+    int r = 0;
 
-    while (op) {
-        struct store_op *first = op;
-        const enum pg_oid *types = op_types(first->type);
-        int columns = sql_writer[op_statement(first->type)].param_count;
-        unsigned count = 0;
-        int r;
+    while (op && r == 0) {
+        const struct op_kind *kind = &op_kinds[op->type];
 
-        for (int i = 0; i < columns; i++)
-            pg_array_begin(&store->columns[i], types[i]);
-        for (; op && op->type == first->type && count < OP_RUN_MAX; op = STAILQ_NEXT(op, link)) {
-            struct store_op *earlier;
-
-            for (earlier = first; earlier != op; earlier = STAILQ_NEXT(earlier, link)) {
-                if (same_row(earlier, op))
-                    break;
-            }
-            if (earlier != op)
-                break;
-            encode_op(store->columns, op);
-            count++;
+        if (op->type == STORE_NOTHING) {
+            op = STAILQ_NEXT(op, link);
+            continue;
         }
-        r = store_query(store->writer, op_statement(first->type), store->columns, columns,
-                        first->type == STORE_DEVICE_PUT ? on_device_put : batch_on_statement,
-                        batch);
+        if (op->type == STORE_PUSH_PUT) {
+            encode_run(store, op);
+            r = store_query(store->writer, SQL_PUSH_EVICT, store->columns,
+                            sql_writer[SQL_PUSH_EVICT].param_count, on_evicted, batch);
+        }
         if (r < 0)
             return r;
+        struct store_op *next = encode_run(store, op);
+
+        r = store_query(store->writer, kind->statement, store->columns,
+                        sql_writer[kind->statement].param_count, kind->on_result, batch);
+        op = next;
     }
-    return 0;
+    return r;
 }
 
 /* The row is committed: from now on the device has a cursor. */
@@ -156,7 +208,8 @@ static void device_stored(const struct store_op *op)
     device->no = op->device_no;
     device->acked_seq = op->acked_seq;
     device->sent_seq = op->sent_seq;
-    device->next_seq = op->acked_seq + 1;
+    device->moved_from = op->acked_seq;
+    device->feed.next_seq = op->acked_seq + 1;
 }
 
 void ops_finish(struct broker *broker, struct batch *batch)
@@ -170,6 +223,7 @@ void ops_finish(struct broker *broker, struct batch *batch)
             device_stored(op);
         if (op->done)
             op->done(broker, op);
+        free(op->push);
         free(op);
         user_unpin(broker, user);
     }

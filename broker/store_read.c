@@ -3,12 +3,17 @@
  * One read is under way at a time; everything asked for meanwhile is the next one, as one statement
  * for all people and one for all backlogs, in one round trip. So ten thousand devices that come
  * back at once cost a few statements, not ten thousand. */
+#include "broker/alert.h"
 #include "broker/inbox.h"
 #include "broker/janitor.h"
+#include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
 #include "common/auto.h"
 #include "common/log.h"
+
+#include <endian.h>
+#include <stdlib.h>
 
 /* People in one load: bounds the time one read takes (about 30 us each). */
 #define LOAD_MAX 1000
@@ -16,6 +21,8 @@
  * what a device may have read ahead. */
 #define FETCH_MAX_DEVICES 64
 #define FETCH_MAX_ROWS 256
+/* Of what is alerted one at a time, a push each. */
+#define FETCH_ALERT_ROWS 16
 /* After a read that the database refused (not a lost connection): no busy loop of refusals. */
 #define RETRY_MS 200
 
@@ -24,13 +31,13 @@ void store_load_user(struct broker *broker, struct user *user)
     TAILQ_INSERT_TAIL(&broker->store->load_queue, user, link);
 }
 
-void store_fetch(struct broker *broker, struct device *device)
+void store_fetch(struct broker *broker, struct feed *feed)
 {
-    if (device->fetching)
+    if (feed->fetching)
         return;
-    device->fetching = true;
-    device->fetch_stale = false;
-    STAILQ_INSERT_TAIL(&broker->store->fetch_queue, device, fetch_link);
+    feed->fetching = true;
+    feed->fetch_stale = false;
+    STAILQ_INSERT_TAIL(&broker->store->fetch_queue, feed, fetch_link);
 }
 
 static bool result_ok(struct store *store, const PGresult *result, const char *what)
@@ -83,6 +90,17 @@ static struct device *row_device(struct store *store, struct user *user, struct 
     return device;
 }
 
+static bool load_push(struct device *device, const PGresult *result, int row)
+{
+    free(device->push);
+    device->push = push_create(pg_get_bytes(result, row, LOAD_DEVICE_PROVIDER),
+                               pg_get_bytes(result, row, LOAD_DEVICE_TOKEN),
+                               pg_get_bytes(result, row, LOAD_DEVICE_TOPIC),
+                               pg_get_bytes(result, row, LOAD_DEVICE_ENVIRONMENT),
+                               pg_get_time(result, row, LOAD_DEVICE_REGISTERED_AT));
+    return device->push != NULL;
+}
+
 static void on_devices(void *arg, const PGresult *result)
 {
     struct store *store = arg;
@@ -101,7 +119,11 @@ static void on_devices(void *arg, const PGresult *result)
         device->no = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_NO);
         device->acked_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_ACKED);
         device->sent_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_SENT);
-        device->next_seq = device->acked_seq + 1;
+        device->alerted_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_ALERTED);
+        device->moved_from = device->acked_seq;
+        device->feed.next_seq = device->acked_seq + 1;
+        if (!PQgetisnull(result, row, LOAD_DEVICE_PROVIDER) && !load_push(device, result, row))
+            user->no = 0;
         if (user->max_acked < device->acked_seq)
             user->max_acked = device->acked_seq;
         if (user->last_seq < device->acked_seq)
@@ -137,6 +159,23 @@ static void on_sessions(void *arg, const PGresult *result)
     }
 }
 
+static void on_unread(void *arg, const PGresult *result)
+{
+    struct store *store = arg;
+
+    if (!result_ok(store, result, "unread counts"))
+        return;
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct user *user = loading_user(store, pg_get_bytes(result, row, LOAD_UNREAD_USER));
+
+        if (user && !unread_loaded(user, pg_get_bool(result, row, LOAD_UNREAD_GROUP),
+                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_OTHER),
+                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_READ),
+                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_COUNT)))
+            user->no = 0;
+    }
+}
+
 /* Whoever was not found (lost connection, or made by somebody else in the same moment) is asked for
  * again; the others are ready. */
 static void finish_loads(struct store *store, bool ok)
@@ -150,6 +189,7 @@ static void finish_loads(struct store *store, bool ok)
             TAILQ_INSERT_HEAD(&loaded, user, link);
         } else {
             user->no = 0;
+            unread_forget_user(store->broker, user);
             TAILQ_INSERT_HEAD(&store->load_queue, user, link);
         }
     }
@@ -177,6 +217,8 @@ static int send_loads(struct store *store)
         r = store_query(store->reader, SQL_LOAD_DEVICES, ids, 1, on_devices, store);
     if (r == 0)
         r = store_query(store->reader, SQL_LOAD_SESSIONS, ids, 1, on_sessions, store);
+    if (r == 0)
+        r = store_query(store->reader, SQL_LOAD_UNREAD, ids, 1, on_unread, store);
     return r;
 }
 
@@ -209,8 +251,20 @@ static struct message *row_message(const PGresult *result, int row)
     if (message) {
         message->seq = (uint64_t)pg_get_int8(result, row, FETCH_SEQ);
         message->origin_device = (uint64_t)pg_get_int8(result, row, FETCH_ORIGIN);
+        message->conversation_no = (uint64_t)pg_get_int8(result, row, FETCH_CONVERSATION_NO);
+        message->service = (pg_get_int2(result, row, FETCH_FLAGS) & PUT_FLAG_SERVICE) != 0;
     }
     return message;
+}
+
+/* The feed a fetch was for, if it is still there. */
+static struct feed *fetch_feed(struct broker *broker, const struct fetch *fetch)
+{
+    struct device *device = fetch->handle == 0 ? NULL : device_by_handle(broker, fetch->handle);
+
+    if (!device)
+        return NULL;
+    return fetch->alerts ? alert_feed(device) : &device->feed;
 }
 
 /* Rows of one device: first (inclusive) to last (exclusive). */
@@ -218,16 +272,16 @@ static void take_rows(struct store *store, const struct fetch *fetch, const PGre
                       int first, int last)
 {
     struct broker *broker = store->broker;
-    struct device *device = device_by_handle(broker, fetch->handle);
+    struct feed *feed = fetch_feed(broker, fetch);
     struct message **ready;
     uint32_t count = 0;
 
-    if (!device)
+    if (!feed)
         return;
-    device->fetching = false;
-    if (device->fetch_stale || device->next_seq != fetch->after + 1) {
+    feed->fetching = false;
+    if (feed->fetch_stale || feed->next_seq != fetch->after + 1) {
         /* the connection changed meanwhile: what is needed now may start elsewhere */
-        inbox_pump(broker, device);
+        inbox_pump(broker, feed->device);
         return;
     }
     ready = first == last ? NULL : calloc((size_t)(last - first), sizeof(struct message *));
@@ -239,7 +293,7 @@ static void take_rows(struct store *store, const struct fetch *fetch, const PGre
         ready[count++] = message;
     }
     broker->metrics.fetched_rows += count;
-    inbox_fetched(broker, device, ready, count, first == last ? fetch->upto : 0);
+    inbox_fetched(broker, feed, ready, count, first == last ? fetch->upto : 0);
 }
 
 static void on_fetch(void *arg, const PGresult *result)
@@ -263,12 +317,10 @@ static void on_fetch(void *arg, const PGresult *result)
 static void finish_fetches(struct store *store)
 {
     for (uint32_t i = 0; i < store->fetch_count; i++) {
-        struct device *device = store->fetches[i].handle == 0
-                                    ? NULL
-                                    : device_by_handle(store->broker, store->fetches[i].handle);
+        struct feed *feed = fetch_feed(store->broker, &store->fetches[i]);
 
-        if (device && device->fetching)
-            STAILQ_INSERT_TAIL(&store->fetch_queue, device, fetch_link);
+        if (feed && feed->fetching)
+            STAILQ_INSERT_TAIL(&store->fetch_queue, feed, fetch_link);
     }
     store->fetch_count = 0;
 }
@@ -277,7 +329,7 @@ static int send_fetches(struct store *store)
 {
     static const enum pg_oid types[4] = {PG_INT8, PG_INT8, PG_INT8, PG_INT4};
     struct pg_array *c = store->columns;
-    struct device *device;
+    struct feed *feed;
 
     if (!store->fetches) {
         store->fetches = calloc(FETCH_MAX_DEVICES, sizeof(*store->fetches));
@@ -287,23 +339,57 @@ static int send_fetches(struct store *store)
     for (int i = 0; i < 4; i++)
         pg_array_begin(&c[i], types[i]);
     store->fetch_count = 0;
-    while (store->fetch_count < FETCH_MAX_DEVICES && (device = STAILQ_FIRST(&store->fetch_queue))) {
+    while (store->fetch_count < FETCH_MAX_DEVICES && (feed = STAILQ_FIRST(&store->fetch_queue))) {
         struct fetch *fetch = &store->fetches[store->fetch_count++];
 
         STAILQ_REMOVE_HEAD(&store->fetch_queue, fetch_link);
-        fetch->handle = device->handle;
-        fetch->after = device->next_seq - 1;
-        fetch->upto = device->user->last_seq;
-        pg_array_int8(&c[0], (int64_t)device->user->no);
+        fetch->handle = feed->device->handle;
+        fetch->alerts = feed->alerts;
+        fetch->after = feed->next_seq - 1;
+        fetch->upto = feed->device->user->last_seq;
+        pg_array_int8(&c[0], (int64_t)feed->device->user->no);
         pg_array_int8(&c[1], (int64_t)fetch->after);
         pg_array_int8(&c[2], (int64_t)fetch->upto);
-        pg_array_int4(&c[3], FETCH_MAX_ROWS);
+        pg_array_int4(&c[3], feed->alerts ? FETCH_ALERT_ROWS : FETCH_MAX_ROWS);
     }
     store->broker->metrics.fetches += store->fetch_count;
     return store_query(store->reader, SQL_FETCH, c, 4, on_fetch, store);
 }
 
-/* --- both --- */
+/* --- after a start --- */
+
+void store_recover(struct broker *broker, uint64_t after, uint64_t upto, bool any_device,
+                   void (*done)(struct broker *broker, uint64_t newest))
+{
+    broker->store->recovery = (struct recovery){
+        .after = after, .upto = upto, .any_device = any_device, .due = true, .done = done};
+}
+
+static void on_recovered(void *arg, const PGresult *result)
+{
+    struct store *store = arg;
+
+    if (!result_ok(store, result, "who is to be alerted"))
+        return;
+    for (int row = 0; row < PQntuples(result); row++) {
+        store->recovery.newest = (uint64_t)pg_get_int8(result, row, RECOVER_NEWEST);
+        if (!PQgetisnull(result, row, RECOVER_USER))
+            IGNORE_RESULT(users_get(store->broker, pg_get_bytes(result, row, RECOVER_USER)));
+    }
+    store->recovery.due = false;
+}
+
+static int send_recovery(struct store *store)
+{
+    uint64_t after = htobe64(store->recovery.after), upto = htobe64(store->recovery.upto);
+    char any = store->recovery.any_device ? 1 : 0;
+    const char *values[] = {(const char *)&after, (const char *)&upto, &any};
+    const int lengths[] = {sizeof(after), sizeof(upto), 1};
+
+    return pg_query(store->reader, SQL_RECOVER, values, lengths, on_recovered, store);
+}
+
+/* --- all of them --- */
 
 static void on_read_end(void *arg, bool ok)
 {
@@ -312,6 +398,13 @@ static void on_read_end(void *arg, bool ok)
     store->reading = false;
     finish_loads(store, ok);
     finish_fetches(store);
+    lookups_again(store);
+    if (store->recovery.done && !store->recovery.due) {
+        void (*done)(struct broker *, uint64_t) = store->recovery.done;
+
+        store->recovery.done = NULL;
+        done(store->broker, store->recovery.newest);
+    }
     if (store->read_failed)
         loop_timer_add(store->broker->loop, &store->read_timer, RETRY_MS);
     else
@@ -331,12 +424,15 @@ void reads_init(struct store *store)
     TAILQ_INIT(&store->load_queue);
     TAILQ_INIT(&store->loading);
     STAILQ_INIT(&store->fetch_queue);
+    STAILQ_INIT(&store->lookup_queue);
+    STAILQ_INIT(&store->lookups);
     timer_init(&store->read_timer, on_read_timer);
 }
 
 void reads_fini(struct store *store)
 {
     loop_timer_cancel(store->broker->loop, &store->read_timer);
+    lookups_fini(store);
     free(store->fetches);
 }
 
@@ -346,13 +442,18 @@ void reads_run(struct store *store)
 
     if (store->reading || store->read_failed || !pg_ready(store->reader))
         return;
-    if (TAILQ_EMPTY(&store->load_queue) && STAILQ_EMPTY(&store->fetch_queue) && !store->janitor_due)
+    if (TAILQ_EMPTY(&store->load_queue) && STAILQ_EMPTY(&store->fetch_queue) &&
+        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due && !store->janitor_due)
         return;
     store->reading = true;
     if (!TAILQ_EMPTY(&store->load_queue))
         r = send_loads(store);
     if (r == 0 && !STAILQ_EMPTY(&store->fetch_queue))
         r = send_fetches(store);
+    if (r == 0 && !STAILQ_EMPTY(&store->lookup_queue))
+        r = lookups_send(store);
+    if (r == 0 && store->recovery.due)
+        r = send_recovery(store);
     if (r == 0 && store->janitor_due)
         r = janitor_send(store, store->reader);
     if (r == 0)

@@ -13,28 +13,29 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
 
     /* The ordinary case: sequences were given in memory.
      * $1 user_no $2 seq $3 mid $4 from_no $5 conversation $6 origin_device $7 sent_at $8 expires_at
-     * $9 kind $10 properties $11 payload, arrays. */
+     * $9 kind $10 properties $11 payload $12 flags, arrays. */
     [SQL_PUT] = {"put",
                  "INSERT INTO inbox (user_no, seq, mid, from_no, conversation, origin_device,"
-                 " sent_at, expires_at, kind, properties, payload)"
+                 " sent_at, expires_at, kind, properties, payload, flags)"
                  " SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[],"
                  " $6::int8[], $7::timestamptz[], $8::timestamptz[], $9::int2[], $10::bytea[],"
-                 " $11::bytea[])",
-                 11},
+                 " $11::bytea[], $12::int2[])",
+                 12},
 
     /* When some messages may be there already: KEYs, or sends of unknown outcome.
-     * As above, but $2 is the user's last committed seq before this batch; then $12 key or null,
-     * $13 content hash, $14 look the MID up, $15 index of the original of a copy or -1 (arrays),
-     * and $16: the outcome of an earlier try is unknown, do not trust $2. One row out for each row
+     * As above, but $2 is the user's last committed seq before this batch; then $13 key or null,
+     * $14 content hash, $15 look the MID up, $16 index of the original of a copy or -1 (arrays),
+     * and $17: the outcome of an earlier try is unknown, do not trust $2. One row out for each row
      * in: its ordinal, its seq, or the MID and sameness of the known one. */
     [SQL_PUT_ONCE] =
         {"put_once",
          "WITH input AS MATERIALIZED ("
          " SELECT * FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[],"
          " $6::int8[], $7::timestamptz[], $8::timestamptz[], $9::int2[], $10::bytea[],"
-         " $11::bytea[], $12::text[], $13::int8[], $14::bool[], $15::int4[]) WITH ORDINALITY"
+         " $11::bytea[], $12::int2[], $13::text[], $14::int8[], $15::bool[], $16::int4[])"
+         " WITH ORDINALITY"
          " AS t(user_no, base, mid, from_no, conversation, origin_device, sent_at, expires_at,"
-         " kind, properties, payload, key, hash, resend, copy_of, ord)"
+         " kind, properties, payload, flags, key, hash, resend, copy_of, ord)"
          "), known AS MATERIALIZED ("
          " SELECT i.ord, d.mid, d.hash = i.hash AS same FROM input i CROSS JOIN LATERAL ("
          "  SELECT x.mid, x.hash FROM dedupe x WHERE x.to_no = i.user_no AND x.from_no = i.from_no"
@@ -42,25 +43,25 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " UNION ALL"
          " SELECT i.ord, i.mid, true FROM input i CROSS JOIN LATERAL ("
          "  SELECT 1 FROM inbox b WHERE b.user_no = i.user_no AND b.sent_at = i.sent_at"
-         "  AND b.mid = i.mid LIMIT 1) found WHERE i.resend OR ($16::bool AND i.copy_of < 0)"
+         "  AND b.mid = i.mid LIMIT 1) found WHERE i.resend OR ($17::bool AND i.copy_of < 0)"
          "), fresh AS MATERIALIZED ("
-         " SELECT i.*, CASE WHEN $16::bool THEN greatest(i.base,"
+         " SELECT i.*, CASE WHEN $17::bool THEN greatest(i.base,"
          "   (SELECT b.seq FROM inbox b WHERE b.user_no = i.user_no ORDER BY b.seq DESC LIMIT 1))"
          "  ELSE i.base END + row_number() OVER (PARTITION BY i.user_no ORDER BY i.ord) AS seq"
          " FROM input i WHERE NOT EXISTS (SELECT FROM known k WHERE k.ord ="
          "  CASE WHEN i.copy_of < 0 THEN i.ord ELSE i.copy_of + 1 END)"
          "), stored AS ("
          " INSERT INTO inbox (user_no, seq, mid, from_no, conversation, origin_device, sent_at,"
-         "  expires_at, kind, properties, payload)"
+         "  expires_at, kind, properties, payload, flags)"
          " SELECT user_no, seq, mid, from_no, conversation, origin_device, sent_at, expires_at,"
-         "  kind, properties, payload FROM fresh"
+         "  kind, properties, payload, flags FROM fresh"
          "), remembered AS ("
          " INSERT INTO dedupe (to_no, from_no, key, hash, mid, created_at)"
          " SELECT user_no, from_no, key, hash, mid, now() FROM fresh"
          " WHERE key IS NOT NULL AND copy_of < 0"
          ") SELECT ord, seq, NULL::uuid, NULL::bool FROM fresh"
          " UNION ALL SELECT ord, 0, mid, same FROM known",
-         16},
+         17},
 
     /* $1 user_no $2 device_id, arrays. */
     [SQL_SESSION_CLEAR] =
@@ -119,14 +120,85 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " RETURNING d.user_no, d.device_id, d.device_no, d.acked_seq, d.sent_seq",
          3},
 
-    /* $1 user_no $2 device_no $3 acked_seq $4 sent_seq, arrays. */
+    /* $1 user_no $2 device_id $3 provider $4 token $5 topic $6 environment $7 registered_at,
+     * arrays. Whoever else had one of the tokens. Before SQL_PUSH_PUT: a statement of its own,
+     * because the rows that go must be gone when the new ones are checked for uniqueness. */
+    [SQL_PUSH_EVICT] =
+        {"push_evict",
+         "WITH input AS (SELECT t.*, d.device_no FROM unnest($1::int8[], $2::text[], $3::text[],"
+         " $4::text[], $5::text[], $6::text[], $7::timestamptz[]) AS t(user_no, device_id,"
+         " provider, token, topic, environment, registered_at)"
+         " JOIN device d ON d.user_no = t.user_no AND d.device_id = t.device_id),"
+         " gone AS (DELETE FROM push p USING input i WHERE p.provider = i.provider"
+         "  AND p.token = i.token AND (p.user_no, p.device_no) <> (i.user_no, i.device_no)"
+         "  RETURNING p.user_no, p.device_no)"
+         " SELECT u.user_id, g.device_no FROM gone g JOIN users u ON u.user_no = g.user_no",
+         7},
+
+    /* As SQL_PUSH_EVICT. */
+    [SQL_PUSH_PUT] =
+        {"push_put",
+         "INSERT INTO push (user_no, device_no, provider, token, topic, environment, registered_at)"
+         " SELECT t.user_no, d.device_no, t.provider, t.token, t.topic, t.environment,"
+         "  t.registered_at FROM unnest($1::int8[], $2::text[], $3::text[],"
+         " $4::text[], $5::text[], $6::text[], $7::timestamptz[]) AS t(user_no, device_id,"
+         " provider, token, topic, environment, registered_at)"
+         " JOIN device d ON d.user_no = t.user_no AND d.device_id = t.device_id"
+         " ON CONFLICT (user_no, device_no) DO UPDATE SET provider = excluded.provider,"
+         " token = excluded.token, topic = excluded.topic, environment = excluded.environment,"
+         " registered_at = excluded.registered_at",
+         7},
+
+    /* $1 user_no $2 device_id $3 token or null $4 registered_at or null, arrays: with a token, only
+     * that registration. */
+    [SQL_PUSH_DROP] =
+        {"push_drop",
+         "DELETE FROM push p USING unnest($1::int8[], $2::text[], $3::text[], $4::timestamptz[])"
+         " AS t(user_no, device_id, token, registered_at), device d"
+         " WHERE d.user_no = t.user_no AND d.device_id = t.device_id AND p.user_no = d.user_no"
+         " AND p.device_no = d.device_no AND (t.token IS NULL"
+         "  OR (p.token = t.token AND p.registered_at = t.registered_at))",
+         4},
+
+    /* $1 user_no $2 device_no $3 acked_seq $4 sent_seq $5 alerted_seq, arrays. */
     [SQL_CURSORS] =
         {"cursors",
-         "UPDATE device d SET acked_seq = greatest(d.acked_seq, t.acked), sent_seq = t.sent"
-         " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[])"
-         " AS t(user_no, device_no, acked, sent)"
+         "UPDATE device d SET acked_seq = greatest(d.acked_seq, t.acked), sent_seq = t.sent,"
+         " alerted_seq = greatest(d.alerted_seq, t.alerted)"
+         " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[])"
+         " AS t(user_no, device_no, acked, sent, alerted)"
          " WHERE d.user_no = t.user_no AND d.device_no = t.device_no",
-         4},
+         5},
+
+    /* $1 user_no $2 device_no $3 from_seq $4 to_seq $5 step, arrays. */
+    [SQL_MOVES] = {"moves",
+                   "INSERT INTO cursor_move (user_no, device_no, from_seq, to_seq, step, at)"
+                   " SELECT t.*, now() FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[],"
+                   " $5::text[]) AS t",
+                   5},
+
+    /* $1 user_no $2 is_group $3 conversation $4 read_seq $5 unread, arrays. */
+    [SQL_UNREAD] =
+        {"unread",
+         "INSERT INTO conversation (user_no, is_group, conversation, read_seq, unread)"
+         " SELECT * FROM unnest($1::int8[], $2::bool[], $3::int8[], $4::int8[], $5::int8[])"
+         " ON CONFLICT (user_no, is_group, conversation) DO UPDATE"
+         " SET read_seq = excluded.read_seq, unread = excluded.unread",
+         5},
+
+    /* $1 user_no $2 counted_seq, arrays. */
+    [SQL_COUNTED] = {"counted",
+                     "INSERT INTO user_head (user_no, counted_seq)"
+                     " SELECT * FROM unnest($1::int8[], $2::int8[])"
+                     " ON CONFLICT (user_no) DO UPDATE SET counted_seq = excluded.counted_seq",
+                     2},
+
+    /* $1 user_no $2 device_no $3 seq $4 at $5 step $6 outcome $7 reason $8 took_ms, arrays. */
+    [SQL_TRACE] = {"trace",
+                   "INSERT INTO trace (user_no, device_no, seq, at, step, outcome, reason, took_ms)"
+                   " SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::timestamptz[],"
+                   " $5::text[], $6::text[], $7::text[], $8::int8[])",
+                   8},
 
     [SQL_COMMIT] = {"commit", "COMMIT", 0},
 };
@@ -153,8 +225,11 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
     /* $1 user ids. */
     [SQL_LOAD_DEVICES] =
         {"load_devices",
-         "SELECT u.user_id, d.device_no, d.device_id, d.acked_seq, d.sent_seq FROM users u"
-         " JOIN device d ON d.user_no = u.user_no WHERE u.user_id = ANY ($1::text[])",
+         "SELECT u.user_id, d.device_no, d.device_id, d.acked_seq, d.sent_seq, d.alerted_seq,"
+         " p.provider, p.token, p.topic, p.environment, p.registered_at FROM users u"
+         " JOIN device d ON d.user_no = u.user_no"
+         " LEFT JOIN push p ON p.user_no = d.user_no AND p.device_no = d.device_no"
+         " WHERE u.user_id = ANY ($1::text[])",
          1},
 
     /* $1 user ids. A row a subscription; one with null filter when there is none. */
@@ -166,28 +241,87 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          " WHERE u.user_id = ANY ($1::text[])",
          1},
 
+    /* $1 user ids. What is unread as last written, and what came since. */
+    [SQL_LOAD_UNREAD] =
+        {"load_unread",
+         "WITH wanted AS MATERIALIZED (SELECT u.user_no, u.user_id FROM users u"
+         "  WHERE u.user_id = ANY ($1::text[]))"
+         " SELECT w.user_id, c.is_group, c.conversation, c.read_seq, c.unread FROM wanted w"
+         " JOIN conversation c ON c.user_no = w.user_no AND c.unread > 0"
+         " UNION ALL"
+         " SELECT w.user_id, b.kind = 2, b.conversation, 0::int8, b.n FROM wanted w"
+         " LEFT JOIN user_head h ON h.user_no = w.user_no"
+         " CROSS JOIN LATERAL (SELECT i.kind, i.conversation, count(*) AS n FROM inbox i"
+         "  WHERE i.user_no = w.user_no AND i.seq > coalesce(h.counted_seq, 0)"
+         "  AND i.kind IN (1, 2) GROUP BY i.kind, i.conversation) b",
+         1},
+
+    /* $1 user_no $2 mid $3 its time $4 conversation or 0 $5 is_group $6 last seq to count, arrays.
+     * A row each, in order: the message's seq (0 = none), and how many of that conversation came
+     * after it. In a conversation, the newest message that is not newer than the MID stands in for
+     * one that this inbox does not hold (the person's own, say). */
+    [SQL_LOOKUP] =
+        {"lookup",
+         "SELECT coalesce(m.seq, 0), CASE WHEN r.conversation = 0 OR m.seq IS NULL THEN 0 ELSE"
+         "  (SELECT count(*) FROM inbox b WHERE b.user_no = r.user_no AND b.seq > m.seq"
+         "   AND b.seq <= r.upto AND b.conversation = r.conversation"
+         "   AND b.kind = CASE WHEN r.is_group THEN 2 ELSE 1 END) END"
+         " FROM unnest($1::int8[], $2::uuid[], $3::timestamptz[], $4::int8[], $5::bool[],"
+         "  $6::int8[]) WITH ORDINALITY AS r(user_no, mid, sent_at, conversation, is_group, upto,"
+         "  ord)"
+         " CROSS JOIN LATERAL (SELECT coalesce("
+         "  (SELECT i.seq FROM inbox i WHERE i.user_no = r.user_no AND i.sent_at = r.sent_at"
+         "   AND i.mid = r.mid LIMIT 1),"
+         "  CASE WHEN r.conversation <> 0 THEN"
+         "   (SELECT i.seq FROM inbox i WHERE i.user_no = r.user_no"
+         "    AND i.conversation = r.conversation"
+         "    AND i.kind = CASE WHEN r.is_group THEN 2 ELSE 1 END AND i.mid <= r.mid"
+         "    ORDER BY i.seq DESC LIMIT 1) END) AS seq) m ORDER BY r.ord",
+         6},
+
+    /* $1 after this user_no $2 up to this one $3 devices without a push registration too. */
+    [SQL_RECOVER] =
+        {"recover",
+         "SELECT u.user_id, (SELECT coalesce(max(user_no), 0) FROM users) FROM users u"
+         " WHERE u.user_no > $1::int8 AND u.user_no <= $2::int8 AND EXISTS ("
+         "  SELECT 1 FROM device d LEFT JOIN push p"
+         "   ON p.user_no = d.user_no AND p.device_no = d.device_no"
+         "  WHERE d.user_no = u.user_no AND (p.user_no IS NOT NULL OR $3::bool) AND EXISTS ("
+         "   SELECT 1 FROM inbox b WHERE b.user_no = d.user_no"
+         "   AND b.seq > greatest(d.acked_seq, d.alerted_seq)))"
+         " UNION ALL SELECT NULL, (SELECT coalesce(max(user_no), 0) FROM users)",
+         3},
+
     /* $1 user_no $2 after this seq $3 up to this one $4 rows at most, arrays. A device's rows end
      * with the one that exceeds 256 KiB, so that large payloads can't fill the memory. */
-    [SQL_FETCH] = {"fetch",
-                   "SELECT r.ord, i.seq, i.mid, i.kind,"
-                   " (SELECT u.user_id FROM users u WHERE u.user_no = i.from_no),"
-                   " CASE WHEN i.conversation <> i.from_no THEN"
-                   "  (SELECT u.user_id FROM users u WHERE u.user_no = i.conversation) END,"
-                   " coalesce(i.origin_device, 0), i.sent_at, i.expires_at, i.properties, i.payload"
-                   " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[]) WITH ORDINALITY"
-                   "  AS r(user_no, after, upto, n, ord)"
-                   " CROSS JOIN LATERAL (SELECT x.*, coalesce(sum(octet_length(x.payload)) OVER "
-                   "(ORDER BY x.seq"
-                   "  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM ("
-                   "  SELECT * FROM inbox b WHERE b.user_no = r.user_no"
-                   "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
-                   " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
-                   4},
+    [SQL_FETCH] =
+        {"fetch",
+         "SELECT r.ord, i.seq, i.mid, i.kind,"
+         " (SELECT u.user_id FROM users u WHERE u.user_no = i.from_no),"
+         " CASE WHEN i.conversation <> i.from_no THEN"
+         "  (SELECT u.user_id FROM users u WHERE u.user_no = i.conversation) END,"
+         " coalesce(i.origin_device, 0), i.sent_at, i.expires_at, i.properties, i.payload,"
+         " i.conversation, i.flags"
+         " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int4[]) WITH ORDINALITY"
+         "  AS r(user_no, after, upto, n, ord)"
+         " CROSS JOIN LATERAL (SELECT x.*, coalesce(sum(octet_length(x.payload)) OVER "
+         "(ORDER BY x.seq"
+         "  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM ("
+         "  SELECT * FROM inbox b WHERE b.user_no = r.user_no"
+         "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
+         " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
+         4},
 
     /* $1 weeks ahead. */
     [SQL_MAKE_PARTITIONS] = {"make_partitions", "SELECT beckon_make_partitions($1::int4)", 1},
     /* $1 retention in days. */
     [SQL_DROP_PARTITIONS] = {"drop_partitions", "SELECT beckon_drop_partitions($1::int4)", 1},
+
+    [SQL_MAKE_TRACE_PARTITIONS] = {"make_trace_partitions", "SELECT beckon_make_trace_partitions()",
+                                   0},
+    /* $1 retention in days. */
+    [SQL_DROP_TRACE_PARTITIONS] = {"drop_trace_partitions",
+                                   "SELECT beckon_drop_trace_partitions($1::int4)", 1},
 
     [SQL_DROP_SESSIONS] =
         {"drop_sessions",

@@ -52,7 +52,7 @@ static void on_stored(struct broker *broker, struct store_op *op)
     if (device && device->session)
         inbox_pump(broker, device);
     else if (device)
-        device_release(broker, device);
+        device_idle(broker, device);
 }
 
 static struct store_op *add_op(struct request *request, enum store_op_type type)

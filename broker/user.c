@@ -1,11 +1,13 @@
 /* user - see the header. */
 #include "broker/user.h"
 
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/device.h"
 #include "broker/dispatch.h"
 #include "broker/store.h"
+#include "broker/unread.h"
 #include "common/auto.h"
 #include "common/log.h"
 #include "common/topic.h"
@@ -36,6 +38,7 @@ static void user_free(struct broker *broker, struct user *user)
     hash_remove(&broker->users->by_id, &user->node);
     while ((device = TAILQ_FIRST(&user->devices)))
         device_destroy(broker, device);
+    unread_forget_user(broker, user);
     while (!STAILQ_EMPTY(&user->parked)) {
         struct parked *parked = STAILQ_FIRST(&user->parked);
 
@@ -165,6 +168,7 @@ void user_unpin(struct broker *broker, struct user *user)
 void user_loaded(struct broker *broker, struct user *user)
 {
     struct parked_list list = STAILQ_HEAD_INITIALIZER(list);
+    struct device *device;
 
     user->state = USER_READY;
     user_pin(broker, user);
@@ -177,5 +181,7 @@ void user_loaded(struct broker *broker, struct user *user)
         free(parked);
         user_unpin(broker, user);
     }
+    TAILQ_FOREACH(device, &user->devices, link)
+    alert_run(broker, device);
     user_unpin(broker, user);
 }

@@ -54,6 +54,9 @@ struct user {
     STAILQ_ENTRY(user) touched_link;
     TAILQ_HEAD(device_list, device) devices;
     struct tail tail;
+    struct hash conversations; /* with unread messages; unread.h */
+    uint64_t unread;           /* all of them */
+    const void *counted_batch; /* store_late.c, while it takes values */
     struct parked_list parked;
     uint8_t id_len;
     char id[]; /* NUL-terminated */

@@ -18,7 +18,7 @@
 #include "common/err.h"
 #include "common/mid.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_HEADER_SIZE 4
 #define WIRE_INSTANCE_SIZE 16 /* random, one per process start */
 
@@ -39,7 +39,12 @@ enum wire_type {
     WIRE_SKIP = 19, /* a delivery that was too large for the client */
     WIRE_STATE = 20,
     WIRE_CLOSE = 21,
-    WIRE_WILL = 22, /* a Will whose delay runs, of a connection that is closed */
+    WIRE_WILL = 22,     /* a Will whose delay runs, of a connection that is closed */
+    WIRE_NOTIFIED = 23, /* as ACK, for deliveries on inbox/notify/... */
+    WIRE_HEARD = 24,    /* a doubtful client spoke */
+    WIRE_PUSH = 25,     /* me/push; answered with PUBLISHED, as the two that follow */
+    WIRE_READ = 26,     /* me/read */
+    WIRE_SHOWN = 27,    /* me/shown */
     /* broker to connector */
     WIRE_WELCOME = 40,
     WIRE_OPENED = 41,
@@ -48,7 +53,8 @@ enum wire_type {
     WIRE_DELIVER = 44,
     WIRE_LIVE = 45, /* an ephemeral signal for a client */
     WIRE_KICK = 46,
-    WIRE_WILL_DONE = 47 /* the Will of that connection was published or is not wanted any more */
+    WIRE_WILL_DONE = 47, /* the Will of that connection was published or is not wanted any more */
+    WIRE_DOUBT = 48      /* the client is doubtful: tell when it speaks */
 };
 
 struct wire_refuse {
@@ -125,8 +131,10 @@ struct wire_announce {
     uint64_t epoch;
     bool doubtful;
     uint64_t acked_seq;             /* contiguous; meaningful with an inbox subscription */
+    uint64_t notified_seq;          /* every notification sent up to here is acknowledged */
     struct wire_list subscriptions; /* struct wire_subscription */
     struct wire_list sent;          /* u64 seq: PUBLISHed here and not acknowledged, ascending */
+    struct wire_list notified;      /* the same, on inbox/notify/... */
 };
 
 struct wire_opened {
@@ -155,7 +163,8 @@ struct wire_publish {
     uint64_t token; /* as in wire_subscribe; ascending in the order of sending */
     uint64_t conn;  /* 0 when there is none any more (a Will) */
     struct mid mid;
-    bool resend; /* may have been accepted over an earlier link */
+    bool resend;  /* may have been accepted over an earlier link */
+    bool service; /* the sender's token says svc */
     bool has_expiry;
     uint8_t kind; /* enum wire_target */
     uint32_t expiry_s;
@@ -175,7 +184,7 @@ struct wire_published {
     uint8_t reason; /* MQTT 5 PUBACK reason code; 0 = committed */
 };
 
-struct wire_ack {
+struct wire_ack { /* ACK and NOTIFIED */
     uint64_t conn;
     uint64_t epoch;
     uint64_t acked_seq;    /* everything sent up to here is acknowledged */
@@ -187,6 +196,7 @@ struct wire_skip {
     uint64_t epoch;
     uint64_t seq;
     uint32_t size, limit; /* of the packet, of the client */
+    bool notification;
 };
 
 struct wire_state {
@@ -194,6 +204,32 @@ struct wire_state {
     uint64_t epoch;
     uint8_t state;
     uint32_t lease_s;
+};
+
+struct wire_session { /* HEARD and DOUBT */
+    uint64_t conn;
+    uint64_t epoch;
+};
+
+/* A request of a device about itself. token as in wire_publish. */
+struct wire_push {
+    uint64_t token;
+    struct bytes user, device, provider, topic, environment; /* strings; provider "none" forgets */
+    struct bytes push_token;                                 /* bytes */
+};
+
+struct wire_read {
+    uint64_t token;
+    struct bytes user, device; /* strings */
+    uint8_t kind;              /* enum wire_target */
+    struct bytes conversation; /* string: the other person, or the group */
+    struct mid mid;
+};
+
+struct wire_shown {
+    uint64_t token;
+    struct bytes user, device; /* strings */
+    struct wire_list mids;     /* struct mid */
 };
 
 struct wire_close {
@@ -273,6 +309,10 @@ struct wire_record {
         struct wire_ack ack;
         struct wire_skip skip;
         struct wire_state state;
+        struct wire_session session;
+        struct wire_push push;
+        struct wire_read read;
+        struct wire_shown shown;
         struct wire_close close;
         struct wire_pending_will pending_will;
         struct wire_deliver deliver;
@@ -292,7 +332,8 @@ void wire_put_welcome(struct buf *frame, const struct wire_welcome *record);
 /* Lists are given as arrays; the wire_list members of the struct are ignored. */
 void wire_put_announce(struct buf *frame, const struct wire_announce *record,
                        const struct wire_subscription *subscriptions, uint16_t subscription_count,
-                       const uint64_t *sent, uint16_t sent_count);
+                       const uint64_t *sent, uint16_t sent_count, const uint64_t *notified,
+                       uint16_t notified_count);
 void wire_put_open(struct buf *frame, const struct wire_open *record);
 void wire_put_opened(struct buf *frame, const struct wire_opened *record,
                      const struct wire_subscription *subscriptions, uint16_t subscription_count);
@@ -303,10 +344,17 @@ void wire_put_suback(struct buf *frame, const struct wire_suback *record);
 void wire_put_publish(struct buf *frame, const struct wire_publish *record);
 void wire_put_signal(struct buf *frame, const struct wire_signal *record);
 void wire_put_published(struct buf *frame, const struct wire_published *record);
-void wire_put_ack(struct buf *frame, const struct wire_ack *record, const uint64_t *more,
-                  uint16_t more_count);
+/* type: WIRE_ACK or WIRE_NOTIFIED. */
+void wire_put_ack(struct buf *frame, enum wire_type type, const struct wire_ack *record,
+                  const uint64_t *more, uint16_t more_count);
 void wire_put_skip(struct buf *frame, const struct wire_skip *record);
 void wire_put_state(struct buf *frame, const struct wire_state *record);
+/* type: WIRE_HEARD or WIRE_DOUBT. */
+void wire_put_session(struct buf *frame, enum wire_type type, const struct wire_session *record);
+void wire_put_push(struct buf *frame, const struct wire_push *record);
+void wire_put_read(struct buf *frame, const struct wire_read *record);
+void wire_put_shown(struct buf *frame, const struct wire_shown *record, const struct mid *mids,
+                    uint16_t mid_count);
 void wire_put_close(struct buf *frame, const struct wire_close *record);
 void wire_put_will(struct buf *frame, const struct wire_pending_will *record);
 /* Uses encoded_body as it is; body is ignored. */
@@ -339,5 +387,6 @@ MUST_CHECK int wire_next(struct wire_reader *reader, struct wire_record *ret_rec
 /* Take the first element off list. 1, or 0 at the end. wire_next has validated the list. */
 MUST_CHECK int wire_subscription_next(struct wire_list *list, struct wire_subscription *ret);
 MUST_CHECK int wire_seq_next(struct wire_list *list, uint64_t *ret_seq);
+MUST_CHECK int wire_mid_next(struct wire_list *list, struct mid *ret_mid);
 
 #endif

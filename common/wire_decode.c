@@ -221,8 +221,10 @@ static void get_announce(struct cursor *cursor, struct wire_record *record)
     record->announce.epoch = get_u64(cursor);
     record->announce.doubtful = get_bool(cursor);
     record->announce.acked_seq = get_u64(cursor);
+    record->announce.notified_seq = get_u64(cursor);
     record->announce.subscriptions = get_subscriptions(cursor);
     record->announce.sent = get_seqs(cursor);
+    record->announce.notified = get_seqs(cursor);
 }
 
 static void get_open(struct cursor *cursor, struct wire_record *record)
@@ -263,6 +265,7 @@ static void get_publish(struct cursor *cursor, struct wire_record *record)
     publish->conn = get_u64(cursor);
     get_octets(cursor, publish->mid.octets, MID_SIZE);
     publish->resend = get_bool(cursor);
+    publish->service = get_bool(cursor);
     publish->has_expiry = get_bool(cursor);
     publish->kind = get_target(cursor);
     publish->expiry_s = get_u32(cursor);
@@ -305,6 +308,43 @@ static void get_skip(struct cursor *cursor, struct wire_record *record)
     record->skip.seq = get_u64(cursor);
     record->skip.size = get_u32(cursor);
     record->skip.limit = get_u32(cursor);
+    record->skip.notification = get_bool(cursor);
+}
+
+static void get_session(struct cursor *cursor, struct wire_record *record)
+{
+    record->session.conn = get_u64(cursor);
+    record->session.epoch = get_u64(cursor);
+}
+
+static void get_push(struct cursor *cursor, struct wire_record *record)
+{
+    record->push.token = get_u64(cursor);
+    record->push.user = get_string(cursor);
+    record->push.device = get_string(cursor);
+    record->push.provider = get_string(cursor);
+    record->push.topic = get_string(cursor);
+    record->push.environment = get_string(cursor);
+    record->push.push_token = get_bytes(cursor);
+}
+
+static void get_read(struct cursor *cursor, struct wire_record *record)
+{
+    record->read.token = get_u64(cursor);
+    record->read.user = get_string(cursor);
+    record->read.device = get_string(cursor);
+    record->read.kind = get_target(cursor);
+    record->read.conversation = get_string(cursor);
+    get_octets(cursor, record->read.mid.octets, MID_SIZE);
+}
+
+static void get_shown(struct cursor *cursor, struct wire_record *record)
+{
+    record->shown.token = get_u64(cursor);
+    record->shown.user = get_string(cursor);
+    record->shown.device = get_string(cursor);
+    record->shown.mids.count = get_u16(cursor);
+    record->shown.mids.encoded = get_run(cursor, record->shown.mids.count * (uint32_t)MID_SIZE);
 }
 
 static void get_state(struct cursor *cursor, struct wire_record *record)
@@ -385,6 +425,11 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_STATE] = get_state,
     [WIRE_CLOSE] = get_close,
     [WIRE_WILL] = get_pending_will,
+    [WIRE_NOTIFIED] = get_ack,
+    [WIRE_HEARD] = get_session,
+    [WIRE_PUSH] = get_push,
+    [WIRE_READ] = get_read,
+    [WIRE_SHOWN] = get_shown,
     [WIRE_WELCOME] = get_welcome,
     [WIRE_OPENED] = get_opened,
     [WIRE_SUBACK] = get_suback,
@@ -393,6 +438,7 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_LIVE] = get_live,
     [WIRE_KICK] = get_kick,
     [WIRE_WILL_DONE] = get_will_done,
+    [WIRE_DOUBT] = get_session,
 };
 
 int wire_open_frame(struct bytes frame, struct wire_reader *ret_reader, uint8_t *ret_version)
@@ -461,6 +507,19 @@ int wire_seq_next(struct wire_list *list, uint64_t *ret_seq)
     if (list->count == 0)
         return 0;
     *ret_seq = get_u64(&cursor);
+    assert(!cursor.bad); /* wire_next checked the length */
+    list->encoded = bytes_of(cursor.at, cursor.left);
+    list->count--;
+    return 1;
+}
+
+int wire_mid_next(struct wire_list *list, struct mid *ret_mid)
+{
+    struct cursor cursor = {.at = list->encoded.data, .left = list->encoded.len};
+
+    if (list->count == 0)
+        return 0;
+    get_octets(&cursor, ret_mid->octets, MID_SIZE);
     assert(!cursor.bad); /* wire_next checked the length */
     list->encoded = bytes_of(cursor.at, cursor.left);
     list->count--;

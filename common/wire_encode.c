@@ -168,7 +168,8 @@ void wire_put_welcome(struct buf *frame, const struct wire_welcome *record)
 
 void wire_put_announce(struct buf *frame, const struct wire_announce *record,
                        const struct wire_subscription *subscriptions, uint16_t subscription_count,
-                       const uint64_t *sent, uint16_t sent_count)
+                       const uint64_t *sent, uint16_t sent_count, const uint64_t *notified,
+                       uint16_t notified_count)
 {
     size_t start = record_begin(frame, WIRE_ANNOUNCE);
 
@@ -176,8 +177,10 @@ void wire_put_announce(struct buf *frame, const struct wire_announce *record,
     buf_put_le64(frame, record->epoch);
     put_bool(frame, record->doubtful);
     buf_put_le64(frame, record->acked_seq);
+    buf_put_le64(frame, record->notified_seq);
     put_subscriptions(frame, subscriptions, subscription_count);
     put_seqs(frame, sent, sent_count);
+    put_seqs(frame, notified, notified_count);
     record_end(frame, start);
 }
 
@@ -234,6 +237,7 @@ void wire_put_publish(struct buf *frame, const struct wire_publish *record)
     buf_put_le64(frame, record->conn);
     put_mid(frame, &record->mid);
     put_bool(frame, record->resend);
+    put_bool(frame, record->service);
     put_bool(frame, record->has_expiry);
     buf_put_u8(frame, record->kind);
     buf_put_le32(frame, record->expiry_s);
@@ -268,10 +272,11 @@ void wire_put_published(struct buf *frame, const struct wire_published *record)
     record_end(frame, start);
 }
 
-void wire_put_ack(struct buf *frame, const struct wire_ack *record, const uint64_t *more,
-                  uint16_t more_count)
+void wire_put_ack(struct buf *frame, enum wire_type type, const struct wire_ack *record,
+                  const uint64_t *more, uint16_t more_count)
 {
-    size_t start = record_begin(frame, WIRE_ACK);
+    assert(type == WIRE_ACK || type == WIRE_NOTIFIED);
+    size_t start = record_begin(frame, type);
 
     buf_put_le64(frame, record->conn);
     buf_put_le64(frame, record->epoch);
@@ -289,6 +294,7 @@ void wire_put_skip(struct buf *frame, const struct wire_skip *record)
     buf_put_le64(frame, record->seq);
     buf_put_le32(frame, record->size);
     buf_put_le32(frame, record->limit);
+    put_bool(frame, record->notification);
     record_end(frame, start);
 }
 
@@ -300,6 +306,57 @@ void wire_put_state(struct buf *frame, const struct wire_state *record)
     buf_put_le64(frame, record->epoch);
     buf_put_u8(frame, record->state);
     buf_put_le32(frame, record->lease_s);
+    record_end(frame, start);
+}
+
+void wire_put_session(struct buf *frame, enum wire_type type, const struct wire_session *record)
+{
+    assert(type == WIRE_HEARD || type == WIRE_DOUBT);
+    size_t start = record_begin(frame, type);
+
+    buf_put_le64(frame, record->conn);
+    buf_put_le64(frame, record->epoch);
+    record_end(frame, start);
+}
+
+void wire_put_push(struct buf *frame, const struct wire_push *record)
+{
+    size_t start = record_begin(frame, WIRE_PUSH);
+
+    buf_put_le64(frame, record->token);
+    put_string(frame, record->user);
+    put_string(frame, record->device);
+    put_string(frame, record->provider);
+    put_string(frame, record->topic);
+    put_string(frame, record->environment);
+    put_bytes(frame, record->push_token);
+    record_end(frame, start);
+}
+
+void wire_put_read(struct buf *frame, const struct wire_read *record)
+{
+    size_t start = record_begin(frame, WIRE_READ);
+
+    buf_put_le64(frame, record->token);
+    put_string(frame, record->user);
+    put_string(frame, record->device);
+    buf_put_u8(frame, record->kind);
+    put_string(frame, record->conversation);
+    put_mid(frame, &record->mid);
+    record_end(frame, start);
+}
+
+void wire_put_shown(struct buf *frame, const struct wire_shown *record, const struct mid *mids,
+                    uint16_t mid_count)
+{
+    size_t start = record_begin(frame, WIRE_SHOWN);
+
+    buf_put_le64(frame, record->token);
+    put_string(frame, record->user);
+    put_string(frame, record->device);
+    buf_put_le16(frame, mid_count);
+    for (uint16_t i = 0; i < mid_count; i++)
+        put_mid(frame, &mids[i]);
     record_end(frame, start);
 }
 

@@ -1,4 +1,5 @@
-/* bus_requests - what the broker was asked and has not answered: SUBSCRIBE, UNSUBSCRIBE, PUBLISH.
+/* bus_requests - what the broker was asked and has not answered: SUBSCRIBE, UNSUBSCRIBE, PUBLISH,
+ * and requests of devices about themselves.
  *
  * Encoded records in the order of first sending, named by ascending tokens, kept so that they can
  * be sent again, unchanged and in order, over a new link. Bounded by the broker's credit and by
@@ -18,8 +19,9 @@ struct bus_requests;
 struct bus_request {
     uint64_t conn;
     uint64_t previous;   /* token of the same connection's request before this one, 0 = none */
-    uint32_t reply;      /* PUBLISH: position in the client's pubacks; else the packet identifier */
-    uint8_t type;        /* WIRE_SUBSCRIBE, WIRE_UNSUBSCRIBE, WIRE_PUBLISH */
+    uint32_t reply;      /* SUBSCRIBE, UNSUBSCRIBE: the packet identifier; else the position in the
+                            client's pubacks, REPLY_NONE for QoS 0 */
+    uint8_t type;        /* enum wire_type of the record */
     struct bytes record; /* encoded, with its length and type */
     struct bytes codes;  /* SUBSCRIBE, UNSUBSCRIBE: one a filter of the packet; CODE_FROM_BROKER
                             where the broker's next code belongs */

@@ -44,6 +44,7 @@ struct client {
     uint64_t token_expires_s;
     uint64_t lease_until_ms;   /* background: when the time granted by the client's system is over;
                                   0 = the client did not say */
+    struct inflight notified;  /* what was PUBLISHed on inbox/notify/... */
     struct will *will;         /* owned; NULL = none, or handed on */
     uint32_t session_expiry_s; /* asked for; once open: granted */
     uint32_t lease_s;          /* as the client said it last */
@@ -51,6 +52,8 @@ struct client {
     uint16_t keep_alive_s; /* in force; 0 = none */
     uint8_t device_state;  /* enum wire_device_state */
     bool clean_start, service;
+    bool doubtful;           /* the broker, or the end of the lease, says so: its next packet is
+                                reported */
     bool asked_expiry;       /* CONNECT's Session Expiry Interval was above 0 */
     bool keep_alive_changed; /* it is not what CONNECT asked for */
     uint8_t user_len, device_len;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "connector/handle.h"
+#include "connector/session.h"
 
 /* Leftovers up to this are copied in front of the next read, which then brings many packets in
  * one system call; larger ones are completed in place. */
@@ -106,6 +107,8 @@ static size_t consume(struct conn *c, struct bytes data)
         used += size;
         c->connector->metrics.packets_received++;
         c->last_seen_ms = loop_now_ms(c->connector->loop);
+        if (c->client != NULL && c->client->doubtful)
+            session_heard(c);
     }
     return c->state >= CONN_DRAINING ? data.len : used;
 }

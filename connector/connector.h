@@ -38,7 +38,7 @@ struct connector {
     struct auth *auth;
     struct listener *listener; /* NULL once the process stops */
     uint8_t *scratch;          /* SCRATCH_BYTES: the packets being handled lie here */
-    uint64_t *seqs;            /* INFLIGHT_MAX: a list on its way into a record */
+    uint64_t *seqs;            /* twice INFLIGHT_MAX: lists on their way into a record */
     struct buf properties;     /* of the packet being handled, to be forwarded */
     struct buf record;         /* where a request is encoded while there is no link */
 };

@@ -67,26 +67,27 @@ static bool fits(const struct conn *c, const struct mqtt_publish_out *publish, u
     return *ret_size <= c->max_packet_bytes;
 }
 
-static void skip(struct conn *c, uint64_t seq, uint32_t size)
+static void skip(struct conn *c, const struct wire_deliver *deliver, uint32_t size)
 {
     struct buf *frame = bus_frame(c->connector->bus);
     const struct wire_skip record = {
         .conn = conn_handle(c),
         .epoch = c->client->epoch,
-        .seq = seq,
+        .seq = deliver->seq,
         .size = size,
         .limit = c->max_packet_bytes,
+        .notification = deliver->notification,
     };
 
     c->connector->metrics.deliveries_too_large++;
-    if (frame != NULL && seq != 0)
+    if (frame != NULL && deliver->seq != 0)
         wire_put_skip(frame, &record);
 }
 
 /* Records that seq is in flight. False: it is already (or there is no memory), nothing is sent. */
 static bool take_seq(struct conn *c, const struct wire_deliver *deliver)
 {
-    int r = inflight_add(&c->inflight, deliver->seq, deliver->notification);
+    int r = inflight_add(deliver->notification ? &c->client->notified : &c->inflight, deliver->seq);
 
     if (r == ERR_EXISTS) {
         /* At most once a connection. If it was acknowledged, beyond a gap, the broker missed that.
@@ -142,7 +143,7 @@ void deliver_message(struct connector *connector, const struct wire_deliver *del
         publish.expiry_s = left_s < UINT32_MAX ? (uint32_t)left_s : UINT32_MAX;
     }
     if (!fits(c, &publish, &size)) {
-        skip(c, deliver->seq, size);
+        skip(c, deliver, size);
         return;
     }
     if (deliver->seq != 0 && !take_seq(c, deliver))

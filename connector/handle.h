@@ -3,6 +3,7 @@
 #ifndef BECKON_CONNECTOR_HANDLE_H
 #define BECKON_CONNECTOR_HANDLE_H
 
+#include "common/topic.h"
 #include "common/wire.h"
 
 #include "connector/mqtt_codec.h"
@@ -37,6 +38,18 @@ struct refusal {
 /* me/state, me/token. */
 struct refusal me_state(struct conn *c, struct bytes payload);
 struct refusal me_token(struct conn *c, struct bytes payload);
+/* me/push, me/read, me/shown are checked here and answered by the broker. */
+enum me_result {
+    ME_REFUSED,   /* *ret_refusal says why */
+    ME_FORWARDED, /* the broker's answer becomes the PUBACK */
+    ME_STALLED    /* no room for a request: the caller keeps the packet */
+};
+MUST_CHECK enum me_result me_forward(struct conn *c, const struct mqtt_publish *publish,
+                                     enum topic_kind kind, struct refusal *ret_refusal);
+/* The reply of a request whose client wants no answer (QoS 0). */
+#define REPLY_NONE UINT32_MAX
+/* What the broker's refusal of such a request means, for the Reason String; NULL: nothing known. */
+const char *me_reason_text(enum wire_type type, uint8_t reason);
 /* MQTT 5 Payload Format Indicator 1 promises UTF-8 (section 3.3.2.3.2). */
 bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload);
 

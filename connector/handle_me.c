@@ -1,11 +1,14 @@
-/* handle_me - publishes to me/...: what a device says about itself. Answered here, at once. */
+/* handle_me - publishes to me/...: what a device says about itself. State and token are answered
+ * here, at once; what has to be stored is checked here and answered by the broker. */
 #include "common/utf8.h"
 
 #include "connector/auth.h"
+#include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/device_state.h"
 #include "connector/handle.h"
 #include "connector/keepalive.h"
+#include "connector/me_request.h"
 #include "connector/session.h"
 
 struct refusal me_state(struct conn *c, struct bytes payload)
@@ -38,6 +41,71 @@ struct refusal me_token(struct conn *c, struct bytes payload)
     client->token_expires_s = claims.expires_s;
     keepalive_arm(c);
     return (struct refusal){MQTT_SUCCESS, NULL};
+}
+
+/* Parses and encodes at the end of out. */
+static int encode(const struct conn *c, struct bytes payload, enum topic_kind kind, struct buf *out,
+                  const char **ret_why)
+{
+    uint64_t token = bus_requests_next_token(c->connector->requests);
+    struct bytes user = client_user(c->client), device = client_device(c->client);
+    struct wire_push push = {.token = token, .user = user, .device = device};
+    struct wire_read read = {.token = token, .user = user, .device = device};
+    struct wire_shown shown = {.token = token, .user = user, .device = device};
+    struct me_request request;
+    int r;
+
+    if (kind == TOPIC_ME_PUSH) {
+        r = me_request_push(payload, &request, &push, ret_why);
+        if (r == 0)
+            wire_put_push(out, &push);
+    } else if (kind == TOPIC_ME_READ) {
+        r = me_request_read(payload, &request, &read, ret_why);
+        if (r == 0)
+            wire_put_read(out, &read);
+    } else {
+        r = me_request_shown(payload, &request, ret_why);
+        if (r == 0)
+            wire_put_shown(out, &shown, request.mids, request.mid_count);
+    }
+    me_request_fini(&request);
+    return r;
+}
+
+enum me_result me_forward(struct conn *c, const struct mqtt_publish *publish, enum topic_kind kind,
+                          struct refusal *ret_refusal)
+{
+    static const enum wire_type types[] = {
+        [TOPIC_ME_PUSH] = WIRE_PUSH, [TOPIC_ME_READ] = WIRE_READ, [TOPIC_ME_SHOWN] = WIRE_SHOWN};
+    struct refusal refusal = {MQTT_PAYLOAD_FORMAT_INVALID, NULL};
+    uint32_t position = REPLY_NONE;
+    struct buf *out;
+    size_t start;
+
+    if (session_requests_full(c->connector)) {
+        session_stall(c);
+        return ME_STALLED;
+    }
+    out = request_buf(c->connector);
+    start = out->len;
+    if (encode(c, publish->payload, kind, out, &refusal.text) < 0) {
+        *ret_refusal = refusal;
+        return ME_REFUSED;
+    }
+    if (publish->qos > 0 && pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+    else
+        IGNORE_RESULT(request_add(c, types[kind], position, out, start, bytes_of(NULL, 0)));
+    return ME_FORWARDED;
+}
+
+const char *me_reason_text(enum wire_type type, uint8_t reason)
+{
+    if (type == WIRE_PUSH && reason == MQTT_IMPLEMENTATION_SPECIFIC)
+        return "provider: no push plugin of that name is configured";
+    if (type == WIRE_READ && reason == MQTT_TOPIC_INVALID)
+        return "mid: no such message in that conversation";
+    return NULL;
 }
 
 bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload)

@@ -5,7 +5,10 @@
  * identifier that is not in flight is a late answer to what an earlier connection was sent. */
 void handle_puback(struct conn *c, const struct mqtt_puback *puback)
 {
-    if (inflight_ack(&c->inflight, puback->packet_id) < 0) {
+    bool notification = inflight_is_notification(puback->packet_id);
+    struct inflight *inflight = notification ? &c->client->notified : &c->inflight;
+
+    if (inflight_ack(inflight, notification, puback->packet_id) < 0) {
         c->connector->metrics.pubacks_unknown++;
         return;
     }

@@ -127,6 +127,7 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
     struct connector *connector = c->connector;
     struct wire_publish record = {
         .conn = conn_handle(c),
+        .service = c->client->service,
         .has_expiry = (publish->properties.present & MQTT_HAS_MESSAGE_EXPIRY) != 0,
         .kind = target_of(topic),
         .expiry_s = publish->properties.message_expiry_s,
@@ -176,9 +177,10 @@ static bool publish_to(struct conn *c, const struct mqtt_publish *publish,
     return send_message(c, publish, topic);
 }
 
-static void publish_to_me(struct conn *c, const struct mqtt_publish *publish, enum topic_kind kind)
+static bool publish_to_me(struct conn *c, const struct mqtt_publish *publish, enum topic_kind kind)
 {
     struct refusal refusal;
+    enum me_result result;
 
     switch (kind) {
     case TOPIC_ME_STATE:
@@ -186,6 +188,13 @@ static void publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
         break;
     case TOPIC_ME_TOKEN:
         refusal = me_token(c, publish->payload);
+        break;
+    case TOPIC_ME_PUSH:
+    case TOPIC_ME_READ:
+    case TOPIC_ME_SHOWN:
+        result = me_forward(c, publish, kind, &refusal);
+        if (result != ME_REFUSED)
+            return result == ME_FORWARDED;
         break;
     case TOPIC_UNKNOWN:
         refusal = (struct refusal){MQTT_TOPIC_INVALID, "no such topic to publish to"};
@@ -196,6 +205,7 @@ static void publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
     }
     if (conn_is_open(c))
         answer_now(c, publish, refusal);
+    return true;
 }
 
 bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
@@ -220,8 +230,7 @@ bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
     topic = topic_parse(publish->topic);
     if (topic.kind == TOPIC_TO_USER || topic.kind == TOPIC_TO_GROUP)
         return publish_to(c, publish, &topic);
-    publish_to_me(c, publish, topic.kind);
-    return true;
+    return publish_to_me(c, publish, topic.kind);
 }
 
 void publish_on_published(struct connector *connector, const struct wire_published *published)
@@ -231,18 +240,19 @@ void publish_on_published(struct connector *connector, const struct wire_publish
     bool could_read;
 
     if (!bus_requests_find(connector->requests, published->token, &request) ||
-        request.type != WIRE_PUBLISH) {
+        request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE) {
         connector->metrics.records_stale++;
         return;
     }
     bus_requests_release(connector->requests, published->token);
     c = conn_find(connector->conns, request.conn);
-    if (c == NULL || !conn_is_open(c))
+    if (c == NULL || !conn_is_open(c) || request.reply == REPLY_NONE)
         return; /* its sender will repeat it; the message itself is safe */
     could_read = conn_can_read(c);
     if (published->reason >= MQTT_UNSPECIFIED_ERROR)
         connector->metrics.publishes_refused++;
-    pubacks_answer(c->pubacks, request.reply, published->reason, NULL);
+    pubacks_answer(c->pubacks, request.reply, published->reason,
+                   me_reason_text(request.type, published->reason));
     send_answers(c);
     if (!could_read && conn_can_read(c)) {
         c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */

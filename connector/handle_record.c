@@ -44,6 +44,9 @@ void handle_record(void *arg, const struct wire_record *record)
     case WIRE_KICK:
         on_kick(connector, &record->kick);
         break;
+    case WIRE_DOUBT:
+        session_on_doubt(connector, &record->session);
+        break;
     case WIRE_WILL_DONE:
         wills_remove(connector->wills, record->will_done.conn);
         break;

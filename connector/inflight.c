@@ -1,4 +1,4 @@
-/* inflight - a ring of 64-bit entries: seq << 2 | notification << 1 | acknowledged.
+/* inflight - a ring of 64-bit entries: seq << 1 | acknowledged.
  *
  * Sorted, because deliveries come in ascending order (an insertion elsewhere than at the end moves
  * what is behind it, and is rare). Entries acknowledged behind an older unacknowledged one stay, so
@@ -18,14 +18,19 @@ static uint64_t *entry_at(const struct inflight *inflight, unsigned i)
     return &inflight->entries[(inflight->head + i) & inflight->mask];
 }
 
-static uint16_t entry_packet_id(uint64_t entry)
-{
-    return (uint16_t)(1 + (entry >> 1) % ID_MODULUS);
-}
-
 uint16_t inflight_packet_id(uint64_t seq, bool notification)
 {
     return (uint16_t)(1 + (2 * seq + (notification ? 1 : 0)) % ID_MODULUS);
+}
+
+bool inflight_is_notification(uint16_t packet_id)
+{
+    return (packet_id - 1) % 2 == 1;
+}
+
+static uint16_t entry_packet_id(uint64_t entry, bool notification)
+{
+    return inflight_packet_id(entry >> 1, notification);
 }
 
 void inflight_fini(struct inflight *inflight)
@@ -55,9 +60,9 @@ static int grow(struct inflight *inflight)
     return 0;
 }
 
-int inflight_add(struct inflight *inflight, uint64_t seq, bool notification)
+int inflight_add(struct inflight *inflight, uint64_t seq)
 {
-    uint64_t entry = seq << 2 | (notification ? 2u : 0);
+    uint64_t entry = seq << 1;
     unsigned at = inflight->count;
     int r;
 
@@ -81,7 +86,7 @@ int inflight_add(struct inflight *inflight, uint64_t seq, bool notification)
 static void drop_acknowledged_head(struct inflight *inflight)
 {
     while (inflight->count > 0 && (*entry_at(inflight, 0) & ACKNOWLEDGED) != 0) {
-        uint64_t seq = *entry_at(inflight, 0) >> 2;
+        uint64_t seq = *entry_at(inflight, 0) >> 1;
 
         if (seq > inflight->acked_seq)
             inflight->acked_seq = seq;
@@ -92,12 +97,12 @@ static void drop_acknowledged_head(struct inflight *inflight)
         inflight_fini(inflight);
 }
 
-int inflight_ack(struct inflight *inflight, uint16_t packet_id)
+int inflight_ack(struct inflight *inflight, bool notification, uint16_t packet_id)
 {
     for (unsigned i = 0; i < inflight->count; i++) {
         uint64_t *entry = entry_at(inflight, i);
 
-        if (entry_packet_id(*entry) != packet_id || (*entry & ACKNOWLEDGED) != 0)
+        if (entry_packet_id(*entry, notification) != packet_id || (*entry & ACKNOWLEDGED) != 0)
             continue;
         *entry |= ACKNOWLEDGED;
         if (i == 0)
@@ -116,7 +121,7 @@ uint16_t inflight_list(const struct inflight *inflight, bool acknowledged, uint6
         uint64_t entry = *entry_at(inflight, i);
 
         if (((entry & ACKNOWLEDGED) != 0) == acknowledged)
-            seqs[count++] = entry >> 2;
+            seqs[count++] = entry >> 1;
     }
     return count;
 }

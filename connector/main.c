@@ -191,7 +191,7 @@ static int start_parts(struct process *process, struct err_text *et)
     int r;
 
     connector->scratch = malloc(SCRATCH_BYTES);
-    connector->seqs = calloc(INFLIGHT_MAX, sizeof(uint64_t));
+    connector->seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
     connector->requests = bus_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
     if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||

@@ -92,8 +92,8 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
         conn_update_reading(c);
 }
 
-/* Answers to these would find nobody, and the broker does not answer for a closed connection. A
- * PUBLISH stays until it is answered: its sender may count on it. */
+/* Answers to these would find nobody, and the broker does not answer for a closed connection.
+ * Anything else stays until it is answered: its sender may count on it. */
 static void forget_subscribes(struct conn *c)
 {
     struct bus_requests *requests = c->connector->requests;
@@ -101,7 +101,8 @@ static void forget_subscribes(struct conn *c)
 
     for (uint64_t token = c->last_request; token != 0;
          token = bus_requests_before(requests, token)) {
-        if (bus_requests_find(requests, token, &request) && request.type != WIRE_PUBLISH)
+        if (bus_requests_find(requests, token, &request) &&
+            (request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE))
             bus_requests_release(requests, token);
     }
 }
@@ -155,18 +156,46 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
         wire_put_close(frame, &close);
 }
 
-void session_send_ack(struct conn *c)
+static void send_ack(struct conn *c, enum wire_type type, const struct inflight *inflight)
 {
     struct buf *frame = bus_frame(c->connector->bus);
     uint64_t *more = c->connector->seqs;
     struct wire_ack ack = {
         .conn = conn_handle(c),
         .epoch = c->client->epoch,
-        .acked_seq = c->inflight.acked_seq,
+        .acked_seq = inflight->acked_seq,
     };
 
     if (frame != NULL)
-        wire_put_ack(frame, &ack, more, inflight_list(&c->inflight, true, more));
+        wire_put_ack(frame, type, &ack, more, inflight_list(inflight, true, more));
+}
+
+void session_send_ack(struct conn *c)
+{
+    send_ack(c, WIRE_ACK, &c->inflight);
+    if (c->client->notified.acked_seq > 0 || c->client->notified.count > 0)
+        send_ack(c, WIRE_NOTIFIED, &c->client->notified);
+}
+
+void session_on_doubt(struct connector *connector, const struct wire_session *doubt)
+{
+    struct conn *c = conn_find(connector->conns, doubt->conn);
+
+    if (c != NULL && conn_is_open(c) && c->client->epoch == doubt->epoch)
+        c->client->doubtful = true;
+    else
+        connector->metrics.records_stale++;
+}
+
+void session_heard(struct conn *c)
+{
+    struct buf *frame = bus_frame(c->connector->bus);
+
+    if (frame == NULL || !conn_is_open(c))
+        return; /* the announcement will say it */
+    c->client->doubtful = false;
+    wire_put_session(frame, WIRE_HEARD,
+                     &(struct wire_session){.conn = conn_handle(c), .epoch = c->client->epoch});
 }
 
 void session_send_state(struct conn *c)

@@ -16,6 +16,10 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
 /* The connection ends: tells the broker (unless it was the broker who ended it), keeps the Will
  * until the broker has dealt with it. No effect on a connection without a session. */
 void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_broker);
+/* The broker doubts that the client is there. */
+void session_on_doubt(struct connector *connector, const struct wire_session *doubt);
+/* A doubtful client spoke. */
+void session_heard(struct conn *c);
 /* Tells the broker what was acknowledged since the last time. */
 void session_send_ack(struct conn *c);
 /* Tells the broker the device's state. */

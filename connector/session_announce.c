@@ -9,13 +9,15 @@
 #include "connector/session.h"
 #include "connector/session_internal.h"
 
-/* Background time granted by the client's system ran out, and nothing was heard since. */
+/* As the broker said, and nothing was heard since; or background time granted by the client's
+ * system ran out, and nothing was heard since. */
 static bool is_doubtful(const struct conn *c, uint64_t now_ms)
 {
     const struct client *client = c->client;
 
-    return client->device_state == WIRE_BACKGROUND && client->lease_until_ms != 0 &&
-           now_ms >= client->lease_until_ms && c->last_seen_ms < client->lease_until_ms;
+    return client->doubtful ||
+           (client->device_state == WIRE_BACKGROUND && client->lease_until_ms != 0 &&
+            now_ms >= client->lease_until_ms && c->last_seen_ms < client->lease_until_ms);
 }
 
 static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
@@ -31,12 +33,13 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
 static void announce(struct conn *c, struct buf *frame)
 {
     uint64_t now_ms = loop_now_ms(c->connector->loop);
-    uint64_t *sent = c->connector->seqs;
+    uint64_t *sent = c->connector->seqs, *notified = sent + INFLIGHT_MAX;
     struct wire_announce record = {
         .open = session_wire_open(c),
         .epoch = c->client->epoch,
         .doubtful = is_doubtful(c, now_ms),
         .acked_seq = c->inflight.acked_seq,
+        .notified_seq = c->client->notified.acked_seq,
     };
     const struct wire_subscription inbox = {
         .filter = bytes_of_string("inbox/#"),
@@ -47,9 +50,11 @@ static void announce(struct conn *c, struct buf *frame)
 
     record.open.lease_s = lease_left_s(c->client, now_ms);
     wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, sent,
-                      inflight_list(&c->inflight, false, sent));
+                      inflight_list(&c->inflight, false, sent), notified,
+                      inflight_list(&c->client->notified, false, notified));
+    c->client->doubtful = record.doubtful;
     /* What was acknowledged beyond a gap has no place in the announcement; ACK follows it. */
-    if (c->inflight.count > 0)
+    if (c->inflight.count > 0 || c->client->notified.count > 0)
         conn_mark(c, TURN_ACK);
 }
 

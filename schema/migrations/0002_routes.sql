@@ -1,5 +1,5 @@
 -- 0002_routes: push registrations, unread counts, what was alerted, and the trace.
--- Locks: device and user_head, exclusive, no rewrite (constant defaults); the index on inbox is built while writers
+-- Locks: device, user_head and inbox, exclusive, no rewrite (constant defaults); the index on inbox is built while writers
 -- wait: minutes on a large table.
 -- Brokers of the previous release refuse this version: stop them, apply, start the new ones.
 
@@ -30,6 +30,9 @@ CREATE TABLE conversation (
     PRIMARY KEY (user_no, is_group, conversation)
 ) WITH (fillfactor = 70);
 ALTER TABLE user_head ADD COLUMN counted_seq bigint NOT NULL DEFAULT 0;
+
+-- 1 = sent by a service (a token with svc).
+ALTER TABLE inbox ADD COLUMN flags smallint NOT NULL DEFAULT 0;
 
 -- Finds the rows of a message by the time in its MID, at the cost of a few bytes for each 32 pages.
 CREATE INDEX inbox_sent_at ON inbox USING brin (sent_at) WITH (pages_per_range = 32, autosummarize = on);

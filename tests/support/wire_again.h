@@ -39,12 +39,28 @@ static inline uint64_t *wire_again_seqs(struct wire_list list, uint16_t *ret_cou
     return all;
 }
 
+static inline void wire_again_shown(struct buf *frame, const struct wire_shown *shown)
+{
+    struct wire_list list = shown->mids;
+    struct mid *mids = calloc((size_t)list.count + 1, sizeof(*mids));
+    uint16_t count = 0;
+
+    if (mids == NULL)
+        abort();
+    while (wire_mid_next(&list, &mids[count]) == 1)
+        count++;
+    if (list.encoded.len != 0)
+        abort();
+    wire_put_shown(frame, shown, mids, count);
+    free(mids);
+}
+
 /* The records that have lists. False: it is another one. */
 static inline bool wire_again_with_lists(struct buf *frame, const struct wire_record *record)
 {
     struct wire_subscription *subscriptions = NULL;
-    uint64_t *seqs = NULL;
-    uint16_t subscription_count = 0, seq_count = 0;
+    uint64_t *seqs = NULL, *notified = NULL;
+    uint16_t subscription_count = 0, seq_count = 0, notified_count = 0;
     bool done = true;
 
     switch (record->type) {
@@ -52,8 +68,9 @@ static inline bool wire_again_with_lists(struct buf *frame, const struct wire_re
         subscriptions =
             wire_again_subscriptions(record->announce.subscriptions, &subscription_count);
         seqs = wire_again_seqs(record->announce.sent, &seq_count);
+        notified = wire_again_seqs(record->announce.notified, &notified_count);
         wire_put_announce(frame, &record->announce, subscriptions, subscription_count, seqs,
-                          seq_count);
+                          seq_count, notified, notified_count);
         break;
     case WIRE_OPENED:
         subscriptions = wire_again_subscriptions(record->opened.subscriptions, &subscription_count);
@@ -67,14 +84,19 @@ static inline bool wire_again_with_lists(struct buf *frame, const struct wire_re
                            subscription_count);
         break;
     case WIRE_ACK:
+    case WIRE_NOTIFIED:
         seqs = wire_again_seqs(record->ack.more, &seq_count);
-        wire_put_ack(frame, &record->ack, seqs, seq_count);
+        wire_put_ack(frame, record->type, &record->ack, seqs, seq_count);
+        break;
+    case WIRE_SHOWN:
+        wire_again_shown(frame, &record->shown);
         break;
     default:
         done = false;
     }
     free(subscriptions);
     free(seqs);
+    free(notified);
     return done;
 }
 
@@ -110,6 +132,9 @@ static inline bool wire_again_from_broker(struct buf *frame, const struct wire_r
     case WIRE_WILL_DONE:
         wire_put_will_done(frame, &record->will_done);
         return true;
+    case WIRE_DOUBT:
+        wire_put_session(frame, record->type, &record->session);
+        return true;
     default:
         return false;
     }
@@ -138,6 +163,15 @@ static inline void wire_again(struct buf *frame, const struct wire_record *recor
         break;
     case WIRE_STATE:
         wire_put_state(frame, &record->state);
+        break;
+    case WIRE_HEARD:
+        wire_put_session(frame, record->type, &record->session);
+        break;
+    case WIRE_PUSH:
+        wire_put_push(frame, &record->push);
+        break;
+    case WIRE_READ:
+        wire_put_read(frame, &record->read);
         break;
     case WIRE_CLOSE:
         wire_put_close(frame, &record->close);

@@ -17,7 +17,12 @@ PING_MS = 5000
 BROKER_CONFIG = """# Made by ./dev; overwritten at every start of this process.
 listen: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
 database: {{ dsn = "{dsn}"; }};
-plugins = ( {{ name = "live"; file = "{build}/plugins/live.so"; }} );
+plugin_dir = "{build}/plugins";
+plugins = (
+    {{ name = "live"; file = "live.so"; }},
+    {{ name = "local-push"; file = "local-push.so"; }}
+);
+notification = {{ content = true; }};
 """
 CONNECTOR_CONFIG = """# Made by ./dev; overwritten at every start of this process.
 listen: {{ tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }}; }};

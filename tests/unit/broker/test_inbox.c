@@ -3,10 +3,14 @@
 #include "broker/inbox.h"
 
 #include "beckon/delivery_plugin.h"
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
+#include "broker/delivery.h"
 #include "broker/route.h"
 #include "broker/store.h"
+#include "broker/trace.h"
+#include "broker/unread.h"
 #include "broker/will.h"
 
 #include "tests/support/run_suite.h"
@@ -39,12 +43,12 @@ void store_cursor_moved(struct broker *b, struct device *d)
     cursor_moves++;
 }
 
-void store_fetch(struct broker *b, struct device *d)
+void store_fetch(struct broker *b, struct feed *feed)
 {
     (void)b;
-    if (d->fetching)
+    if (feed->fetching)
         return;
-    d->fetching = true;
+    feed->fetching = true;
     fetches++;
 }
 
@@ -82,33 +86,119 @@ struct session *session_find(struct broker *b, const struct peer *p, uint64_t co
     return conn == session.conn ? &session : NULL;
 }
 
-bool route_available(const struct device *d)
+static const struct step live = {.plugin = NULL, .ack_ms = 4000};
+
+const struct step *route_message_step(struct broker *b, const struct device *d)
 {
-    return d->session != NULL;
+    (void)b;
+    return d->session ? &live : NULL;
 }
 
-int route_deliver(struct broker *b, struct device *d, struct message *message, uint64_t id,
-                  bool redelivery)
+uint64_t route_wants(struct broker *b, const struct device *d)
 {
-    (void)b, (void)d;
+    (void)b;
+    return d->session ? d->feed.next_seq : UINT64_MAX;
+}
+
+uint32_t route_ack_ms(const struct broker *b, bool notification)
+{
+    (void)b, (void)notification;
+    return live.ack_ms;
+}
+
+const char *plugin_name(const struct plugin *plugin)
+{
+    (void)plugin;
+    return "live";
+}
+
+int delivery_start(struct broker *b, struct plugin *plugin, const struct delivery_source *source,
+                   uint64_t id)
+{
+    (void)b, (void)plugin;
     if (route_full)
         return ERR_AGAIN;
     ck_assert_uint_lt(sent.count, MAX_SENT);
     sent.id[sent.count] = id;
-    sent.seq[sent.count] = message->seq;
-    sent.redelivery[sent.count++] = redelivery;
+    sent.seq[sent.count] = source->message->seq;
+    sent.redelivery[sent.count++] = source->redelivery;
     return 0;
 }
 
-/* What `live` does: the socket's answer is the outcome. */
-void route_socket_result(struct broker *b, uint64_t id, uint32_t result)
+void delivery_log(struct broker *b, const struct device *d, const struct flight *flight,
+                  const char *route, const char *what)
 {
+    (void)b, (void)d, (void)flight, (void)route, (void)what;
+}
+
+static void report(uint64_t id, uint32_t kind, const char *reason)
+{
+    inbox_outcome(&broker, id,
+                  &(struct dp_outcome){
+                      .struct_size = sizeof(struct dp_outcome), .kind = kind, .reason = reason});
+}
+
+/* What `live` does: the socket's answer is the outcome. */
+void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result)
+{
+    (void)plugin;
     lost += result == DP_SOCKET_LOST;
-    inbox_outcome(b, id,
-                  result == DP_SOCKET_ACKED
-                      ? DP_ACKNOWLEDGED
-                      : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
-                  result == DP_SOCKET_TOO_LARGE ? "too-large" : NULL);
+    report(id,
+           result == DP_SOCKET_ACKED ? DP_ACKNOWLEDGED
+                                     : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
+           result == DP_SOCKET_TOO_LARGE ? "too-large" : NULL);
+}
+
+static unsigned alert_runs, traced;
+static uint64_t carried; /* a notification with all of that message is in flight */
+
+void alert_run(struct broker *b, struct device *d)
+{
+    (void)b, (void)d;
+    alert_runs++;
+}
+
+void alert_destroy(struct broker *b, struct device *d)
+{
+    (void)b, (void)d;
+}
+
+bool alert_carries(const struct device *d, uint64_t seq)
+{
+    (void)d;
+    return carried != 0 && seq == carried;
+}
+
+void alert_on_notified(struct device *d, const struct wire_ack *ack)
+{
+    (void)d, (void)ack;
+}
+
+void alert_on_skip(struct device *d, uint64_t seq)
+{
+    (void)d, (void)seq;
+}
+
+void alert_connection_lost(struct device *d)
+{
+    (void)d;
+}
+
+void alert_adopt(struct broker *b, struct device *d, struct wire_list notified)
+{
+    (void)b, (void)d, (void)notified;
+}
+
+void trace_add(struct broker *b, const struct device *d, uint64_t seq, const char *step,
+               const char *outcome, const char *reason, uint64_t took_ms)
+{
+    (void)b, (void)d, (void)seq, (void)step, (void)outcome, (void)reason, (void)took_ms;
+    traced++;
+}
+
+void unread_count(struct broker *b, struct user *u, const struct message *message)
+{
+    (void)b, (void)u, (void)message;
 }
 
 /* --- fixture --- */
@@ -117,7 +207,8 @@ static void setup(void)
 {
     memset(&sent, 0, sizeof(sent));
     memset(&broker, 0, sizeof(broker));
-    cursor_moves = fetches = lost = 0;
+    cursor_moves = fetches = lost = traced = 0;
+    carried = 0;
     route_full = false;
     STAILQ_INIT(&broker.touched);
     broker.loop = loop_create();
@@ -177,8 +268,8 @@ static void fetched(uint64_t first, uint64_t last)
 
     for (uint64_t seq = first; seq <= last; seq++)
         ready[seq - first] = make(seq);
-    device->fetching = false;
-    inbox_fetched(&broker, device, ready, (uint32_t)(last - first + 1), 0);
+    device->feed.fetching = false;
+    inbox_fetched(&broker, &device->feed, ready, (uint32_t)(last - first + 1), 0);
 }
 
 static void ack(uint64_t acked)
@@ -199,16 +290,55 @@ static void ack_more(uint64_t acked, uint64_t beyond)
     inbox_on_ack(&broker, &peer, &record);
 }
 
+static void adopt(uint64_t acked_seq, struct wire_list list)
+{
+    inbox_adopt(&broker, device, &(struct wire_announce){.acked_seq = acked_seq, .sent = list});
+}
+
 static void reconnect(uint64_t epoch)
 {
     inbox_connection_lost(&broker, device);
     session.epoch = epoch;
     inbox_pump(&broker, device);
-    if (device->fetching)
-        fetched(device->next_seq, user->last_seq);
+    if (device->feed.fetching)
+        fetched(device->feed.next_seq, user->last_seq);
 }
 
 /* --- tests --- */
+
+START_TEST(covered_by_a_notification_that_is_under_way)
+{
+    carried = 2;
+    commit(3);
+    ck_assert_uint_eq(sent.count, 2); /* 1 and 3 */
+    ack(1);
+    ack(3);
+    ck_assert_uint_eq(device->acked_seq, 1);
+    inbox_acknowledged(&broker, device, 2, "local-push");
+    ck_assert_uint_eq(device->acked_seq, 3);
+}
+END_TEST
+
+START_TEST(acknowledged_as_a_notification)
+{
+    device->session = NULL; /* what it gets, it gets as notifications */
+    commit(4);
+    inbox_acknowledged(&broker, device, 1, "local-push");
+    ck_assert_uint_eq(device->acked_seq, 1);
+    inbox_acknowledged(&broker, device, 3, "local-push");
+    ck_assert_uint_eq(device->acked_seq, 1);
+    ck_assert(inbox_has(device, 3));
+    ck_assert(!inbox_has(device, 2));
+    inbox_acknowledged(&broker, device, 2, "local-push");
+    ck_assert_uint_eq(device->acked_seq, 3);
+    device->session = &session;
+    inbox_pump(&broker, device);
+    if (device->feed.fetching)
+        fetched(4, 4);
+    ck_assert_uint_eq(sent.count, 1);
+    ck_assert_uint_eq(sent.seq[0], 4);
+}
+END_TEST
 
 START_TEST(delivers_in_order_within_the_window)
 {
@@ -226,7 +356,7 @@ START_TEST(delivers_in_order_within_the_window)
     ack(10);
     ck_assert_uint_eq(device->acked_seq, 10);
     ck_assert_uint_eq(fetches, 0);
-    ck_assert_ptr_null(device->ring);
+    ck_assert_ptr_null(device->flights.ring);
     ck_assert_uint_eq(user->tail.count, 0);
     ck_assert_uint_eq(user->max_acked, 10);
 }
@@ -239,11 +369,11 @@ START_TEST(window_counts_bytes_too)
     ck_assert_uint_eq(sent.count, 1);
     ack(1);
     ck_assert_uint_eq(sent.count, 2);
-    ck_assert_uint_gt(device->outstanding_bytes, 0);
+    ck_assert_uint_gt(device->flights.outstanding_bytes, 0);
     ack(2);
     ack(3);
     ck_assert_uint_eq(sent.count, 3);
-    ck_assert_uint_eq(device->outstanding_bytes, 0);
+    ck_assert_uint_eq(device->flights.outstanding_bytes, 0);
 }
 END_TEST
 
@@ -252,7 +382,7 @@ START_TEST(acknowledged_beyond_a_gap)
     commit(4);
     ack_more(0, 3);
     ck_assert_uint_eq(device->acked_seq, 0);
-    ck_assert_uint_eq(device->outstanding, 3);
+    ck_assert_uint_eq(device->flights.outstanding, 3);
     ack(1);
     ck_assert_uint_eq(device->acked_seq, 1);
     ack(2);
@@ -288,7 +418,7 @@ START_TEST(older_connection_does_not_count)
     reconnect(6);
     inbox_on_ack(&broker, &peer, &stale);
     ck_assert_uint_eq(device->acked_seq, 0);
-    ck_assert_uint_eq(device->outstanding, 3);
+    ck_assert_uint_eq(device->flights.outstanding, 3);
 }
 END_TEST
 
@@ -338,8 +468,8 @@ START_TEST(nothing_left_moves_the_cursor)
 {
     user->last_seq = 10;
     inbox_pump(&broker, device);
-    device->fetching = false;
-    inbox_fetched(&broker, device, NULL, 0, 10);
+    device->feed.fetching = false;
+    inbox_fetched(&broker, &device->feed, NULL, 0, 10);
     ck_assert_uint_eq(device->acked_seq, 10);
     commit(11);
     ck_assert_uint_eq(sent.count, 1);
@@ -387,7 +517,7 @@ START_TEST(full_route_is_asked_again)
     route_full = true;
     commit(2);
     ck_assert_uint_eq(sent.count, 0);
-    ck_assert_uint_eq(device->outstanding, 0);
+    ck_assert_uint_eq(device->flights.outstanding, 0);
     route_full = false;
     inbox_pump(&broker, device);
     ck_assert_uint_eq(sent.count, 2);
@@ -404,10 +534,10 @@ START_TEST(adopts_what_a_connector_has_sent)
 
     user->last_seq = 8;
     device->acked_seq = 1;
-    device->next_seq = 2;
-    inbox_adopt(&broker, device, 3, list);
+    device->feed.next_seq = 2;
+    adopt(3, list);
     ck_assert_uint_eq(device->acked_seq, 3);
-    ck_assert_uint_eq(device->outstanding, 2);
+    ck_assert_uint_eq(device->flights.outstanding, 2);
     inbox_pump(&broker, device);
     fetched(7, 8);
     ck_assert_uint_eq(sent.count, 2); /* 7 and 8; 4 and 6 are on the way already */
@@ -425,11 +555,11 @@ START_TEST(adoption_never_moves_back_or_ahead)
 
     user->last_seq = 5;
     device->acked_seq = 3;
-    inbox_adopt(&broker, device, 2, none);
+    adopt(2, none);
     ck_assert_uint_eq(device->acked_seq, 3);
-    inbox_adopt(&broker, device, 99, none);
+    adopt(99, none);
     ck_assert_uint_eq(device->acked_seq, 3);
-    ck_assert_uint_eq(device->next_seq, 4);
+    ck_assert_uint_eq(device->feed.next_seq, 4);
 }
 END_TEST
 
@@ -437,8 +567,8 @@ START_TEST(late_outcome_is_counted_only)
 {
     commit(1);
     ack(1);
-    inbox_outcome(&broker, sent.id[0], DP_ACKNOWLEDGED, NULL);
-    inbox_outcome(&broker, ~sent.id[0], DP_ACKNOWLEDGED, NULL);
+    report(sent.id[0], DP_ACKNOWLEDGED, NULL);
+    report(~sent.id[0], DP_ACKNOWLEDGED, NULL);
     ck_assert_uint_eq(broker.metrics.late_outcomes, 2);
     ck_assert_uint_eq(broker.metrics.acknowledged, 1);
 }
@@ -472,9 +602,9 @@ START_TEST(random_histories)
             from = sent.count;
             reconnect(session.epoch + 1);
         }
-        if (device->fetching)
-            fetched(device->next_seq, user->last_seq);
-        ck_assert_uint_le(device->outstanding, session.window);
+        if (device->feed.fetching)
+            fetched(device->feed.next_seq, user->last_seq);
+        ck_assert_uint_le(device->flights.outstanding, session.window);
         while (checked_seq < device->acked_seq)
             ck_assert(acked[++checked_seq]);
         for (; checked_sent < sent.count; checked_sent++)
@@ -504,6 +634,8 @@ int main(void)
     tcase_add_test(tcase, adopts_what_a_connector_has_sent);
     tcase_add_test(tcase, adoption_never_moves_back_or_ahead);
     tcase_add_test(tcase, late_outcome_is_counted_only);
+    tcase_add_test(tcase, covered_by_a_notification_that_is_under_way);
+    tcase_add_test(tcase, acknowledged_as_a_notification);
     tcase_add_loop_test(tcase, random_histories, 0, 50);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -98,12 +98,12 @@ static void assert_same(const char *name, const struct buf *got, const struct bu
                   expected->len, at);
 }
 
-START_TEST(test_version_1_is_frozen)
+START_TEST(test_version_2_is_frozen)
 {
     struct buf got = sample_frame(_i), expected = {0};
 
-    ck_assert_uint_eq(WIRE_VERSION, 1);
-    put_notation(&expected, "\"BK\" 01 00");
+    ck_assert_uint_eq(WIRE_VERSION, 2);
+    put_notation(&expected, "\"BK\" 02 00");
     put_notation(&expected, wire_samples[_i].bytes);
     assert_same(wire_samples[_i].name, &got, &expected);
     buf_release(&got);
@@ -502,7 +502,7 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests, 
 
 int main(void)
 {
-    const TTest *const each[] = {test_version_1_is_frozen, test_round_trip, test_truncated_frame,
+    const TTest *const each[] = {test_version_2_is_frozen, test_round_trip, test_truncated_frame,
                                  test_truncated_record, test_trailing_garbage};
     const TTest *const layout[] = {test_samples_cover_every_type,
                                    test_many_records_in_one_frame,

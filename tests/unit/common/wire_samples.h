@@ -1,4 +1,4 @@
-/* wire_samples - one record of every type, and its bytes in wire version 1.
+/* wire_samples - one record of every type, and its bytes in wire version 2.
  *
  * The bytes were written by hand from the layout in common/wire.h. They are frozen: when a test
  * says that they differ, either the change is wrong, or WIRE_VERSION is to be raised and peers of
@@ -95,11 +95,14 @@ static inline void put_sample_welcome(struct buf *frame)
 }
 static inline void put_sample_announce(struct buf *frame)
 {
-    struct wire_announce record = {
-        .open = sample_open, .epoch = 0x0000000700000009, .doubtful = true, .acked_seq = 0x10};
+    struct wire_announce record = {.open = sample_open,
+                                   .epoch = 0x0000000700000009,
+                                   .doubtful = true,
+                                   .acked_seq = 0x10,
+                                   .notified_seq = 0x12};
 
     record.open.will = sample_will;
-    wire_put_announce(frame, &record, sample_subscriptions, 2, sample_seqs, 2);
+    wire_put_announce(frame, &record, sample_subscriptions, 2, sample_seqs, 2, sample_seqs, 1);
 }
 static inline void put_sample_open(struct buf *frame)
 {
@@ -136,6 +139,7 @@ static inline void put_sample_publish(struct buf *frame)
                                                    .conn = 2,
                                                    .mid = sample_mid,
                                                    .resend = false,
+                                                   .service = true,
                                                    .has_expiry = true,
                                                    .kind = WIRE_TO_USER,
                                                    .expiry_s = 60,
@@ -161,13 +165,15 @@ static inline void put_sample_published(struct buf *frame)
 }
 static inline void put_sample_ack(struct buf *frame)
 {
-    wire_put_ack(frame, &(struct wire_ack){.conn = 2, .epoch = 9, .acked_seq = 0x10}, sample_seqs,
-                 2);
+    wire_put_ack(frame, WIRE_ACK, &(struct wire_ack){.conn = 2, .epoch = 9, .acked_seq = 0x10},
+                 sample_seqs, 2);
 }
 static inline void put_sample_skip(struct buf *frame)
 {
-    wire_put_skip(frame,
-                  &(struct wire_skip){.conn = 2, .epoch = 9, .seq = 17, .size = 300, .limit = 256});
+    wire_put_skip(
+        frame,
+        &(struct wire_skip){
+            .conn = 2, .epoch = 9, .seq = 17, .size = 300, .limit = 256, .notification = true});
 }
 static inline void put_sample_state(struct buf *frame)
 {
@@ -234,6 +240,43 @@ static inline void put_sample_kick(struct buf *frame)
 {
     wire_put_kick(frame, &(struct wire_kick){.conn = 2, .reason = 0x8e});
 }
+static inline void put_sample_notified(struct buf *frame)
+{
+    wire_put_ack(frame, WIRE_NOTIFIED, &(struct wire_ack){.conn = 2, .epoch = 9, .acked_seq = 0x10},
+                 NULL, 0);
+}
+static inline void put_sample_heard(struct buf *frame)
+{
+    wire_put_session(frame, WIRE_HEARD, &(struct wire_session){.conn = 2, .epoch = 9});
+}
+static inline void put_sample_doubt(struct buf *frame)
+{
+    wire_put_session(frame, WIRE_DOUBT, &(struct wire_session){.conn = 2, .epoch = 9});
+}
+static inline void put_sample_push(struct buf *frame)
+{
+    wire_put_push(frame, &(struct wire_push){.token = 5,
+                                             .user = S("bob"),
+                                             .device = S("phone"),
+                                             .provider = S("apns"),
+                                             .topic = S("com.x"),
+                                             .environment = S("production"),
+                                             .push_token = S("abcd")});
+}
+static inline void put_sample_read(struct buf *frame)
+{
+    wire_put_read(frame, &(struct wire_read){.token = 6,
+                                             .user = S("bob"),
+                                             .device = S("phone"),
+                                             .kind = WIRE_TO_USER,
+                                             .conversation = S("alice"),
+                                             .mid = sample_mid});
+}
+static inline void put_sample_shown(struct buf *frame)
+{
+    wire_put_shown(frame, &(struct wire_shown){.token = 7, .user = S("bob"), .device = S("phone")},
+                   &sample_mid, 1);
+}
 static inline void put_sample_will_done(struct buf *frame)
 {
     wire_put_will_done(frame, &(struct wire_will_done){.conn = 2});
@@ -245,18 +288,19 @@ static const struct wire_sample wire_samples[] = {
     {"REFUSE", put_sample_refuse, "0f000000 02 01 04 0b\"no database\""},
     {"HELLO", put_sample_hello, "1d000000 0a " INSTANCE_HEX " 0b\"connector/0\""},
     {"ANNOUNCE", put_sample_announce,
-     "8e000000 0b " OPEN_HEX WILL_HEX " 0900000007000000 01 " U64("10") SUBSCRIPTIONS_HEX SEQS_HEX},
+     "a0000000 0b " OPEN_HEX WILL_HEX " 0900000007000000 01 " U64("10") U64("12")
+         SUBSCRIPTIONS_HEX SEQS_HEX "0100 1100000000000000"},
     {"ANNOUNCE_END", put_sample_announce_end, "01000000 0c"},
     {"OPEN", put_sample_open, "2c000000 0d " OPEN_HEX " 00"},
     {"SUBSCRIBE", put_sample_subscribe, "31000000 0e" U64("01") U64("02") SUBSCRIPTIONS_HEX},
     {"UNSUBSCRIBE", put_sample_unsubscribe, "13000000 0f" U64("03") U64("02") "0000"},
     {"PUBLISH", put_sample_publish,
-     "45000000 10" U64("04") U64("02") MID_HEX " 00 01 75 3c000000 05\"alice\" 05\"phone\" "
+     "46000000 10" U64("04") U64("02") MID_HEX " 00 01 01 75 3c000000 05\"alice\" 05\"phone\" "
                                                "03\"bob\" 00 00000000 04000000 \"hi\" 00ff"},
     {"SIGNAL", put_sample_signal,
      "23000000 11 67 05\"alice\" 05\"phone\" 04\"team\" 02000000 0100 06000000 \"typing\""},
     {"ACK", put_sample_ack, "2b000000 12" U64("02") U64("09") U64("10") SEQS_HEX},
-    {"SKIP", put_sample_skip, "21000000 13" U64("02") U64("09") U64("11") "2c010000 00010000"},
+    {"SKIP", put_sample_skip, "22000000 13" U64("02") U64("09") U64("11") "2c010000 00010000 01"},
     {"STATE", put_sample_state, "16000000 14" U64("02") U64("09") "01 05000000"},
     {"CLOSE", put_sample_close, "27000000 15" U64("02") U64("09") "8d 01 100e0000" MID_HEX},
     {"WILL", put_sample_will,
@@ -271,6 +315,15 @@ static const struct wire_sample wire_samples[] = {
     {"LIVE", put_sample_live,
      "1f000000 2d" U64("02") "01 05\"alice\" 00 00000000 06000000 \"typing\""},
     {"KICK", put_sample_kick, "0a000000 2e" U64("02") "8e"},
+    {"NOTIFIED", put_sample_notified, "1b000000 17" U64("02") U64("09") U64("10") "0000"},
+    {"HEARD", put_sample_heard, "11000000 18" U64("02") U64("09")},
+    {"DOUBT", put_sample_doubt, "11000000 30" U64("02") U64("09")},
+    {"PUSH", put_sample_push,
+     "31000000 19" U64("05") "03\"bob\" 05\"phone\" 04\"apns\" 05\"com.x\" 0a\"production\""
+                             " 04000000 \"abcd\""},
+    {"READ", put_sample_read,
+     "2a000000 1a" U64("06") "03\"bob\" 05\"phone\" 75 05\"alice\"" MID_HEX},
+    {"SHOWN", put_sample_shown, "25000000 1b" U64("07") "03\"bob\" 05\"phone\" 0100" MID_HEX},
     {"WILL_DONE", put_sample_will_done, "09000000 2f" U64("02")},
 };
 #undef U64

@@ -127,7 +127,7 @@ void connector_set_up(void)
     connector.loop = loop_create();
     ck_assert_ptr_nonnull(connector.loop);
     connector.scratch = malloc(SCRATCH_BYTES);
-    connector.seqs = calloc(INFLIGHT_MAX, sizeof(uint64_t));
+    connector.seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
     connector.requests = bus_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
     ck_assert(connector.scratch != NULL && connector.seqs != NULL);

@@ -19,12 +19,12 @@ static void tear_down(void)
 
 static void add(uint64_t seq)
 {
-    ck_assert_int_eq(inflight_add(&inflight, seq, false), 0);
+    ck_assert_int_eq(inflight_add(&inflight, seq), 0);
 }
 
 static void ack(uint64_t seq)
 {
-    ck_assert_int_eq(inflight_ack(&inflight, inflight_packet_id(seq, false)), 0);
+    ck_assert_int_eq(inflight_ack(&inflight, false, inflight_packet_id(seq, false)), 0);
 }
 
 START_TEST(test_packet_id)
@@ -87,16 +87,15 @@ END_TEST
 
 START_TEST(test_unknown_and_repeated)
 {
-    ck_assert_int_eq(inflight_ack(&inflight, 3), ERR_NOT_FOUND);
+    ck_assert_int_eq(inflight_ack(&inflight, false, 3), ERR_NOT_FOUND);
     add(1);
     add(2);
-    ck_assert_int_eq(inflight_ack(&inflight, inflight_packet_id(3, false)), ERR_NOT_FOUND);
-    ck_assert_int_eq(inflight_ack(&inflight, inflight_packet_id(2, true)), ERR_NOT_FOUND);
+    ck_assert_int_eq(inflight_ack(&inflight, false, inflight_packet_id(3, false)), ERR_NOT_FOUND);
+    ck_assert_int_eq(inflight_ack(&inflight, false, inflight_packet_id(2, true)), ERR_NOT_FOUND);
     ack(2);
-    ck_assert_int_eq(inflight_ack(&inflight, inflight_packet_id(2, false)), ERR_NOT_FOUND);
-    ck_assert_int_eq(inflight_add(&inflight, 1, false), ERR_EXISTS);
-    ck_assert_int_eq(inflight_add(&inflight, 2, false), ERR_EXISTS); /* acknowledged beyond a gap */
-    ck_assert_int_eq(inflight_add(&inflight, 2, true), 0);           /* a notification is another */
+    ck_assert_int_eq(inflight_ack(&inflight, false, inflight_packet_id(2, false)), ERR_NOT_FOUND);
+    ck_assert_int_eq(inflight_add(&inflight, 1), ERR_EXISTS);
+    ck_assert_int_eq(inflight_add(&inflight, 2), ERR_EXISTS); /* acknowledged beyond a gap */
 }
 END_TEST
 
@@ -118,7 +117,7 @@ START_TEST(test_bounded)
 {
     for (uint64_t seq = 1; seq <= INFLIGHT_MAX; seq++)
         add(seq);
-    ck_assert_int_eq(inflight_add(&inflight, INFLIGHT_MAX + 1, false), ERR_FULL);
+    ck_assert_int_eq(inflight_add(&inflight, INFLIGHT_MAX + 1), ERR_FULL);
     ack(1);
     add(INFLIGHT_MAX + 1);
 }

@@ -1,0 +1,80 @@
+/* recover - see the header.
+ *
+ * Problem: nothing says who was about to be alerted when a broker died. Method: everybody is looked
+ * at once, by ranges of their numbers, each range a short read between those of people who connect;
+ * some 10 us a person with devices. Loaded people plan their own alerts. */
+#include "broker/recover.h"
+
+#include "broker/broker.h"
+#include "broker/plugin.h"
+#include "broker/store.h"
+#include "common/auto.h"
+#include "common/log.h"
+
+#include <stdlib.h>
+
+/* People in one read: some 20 ms. */
+#define RANGE 2000
+/* Between two reads, so that the readers of those who are here come first. */
+#define PAUSE_MS 20
+
+struct recover {
+    struct broker *broker;
+    struct timer timer;
+    uint64_t after;
+};
+
+/* Steps that need no registration reach devices that have none. */
+static bool any_device(const struct broker *broker)
+{
+    const struct steps *steps = &broker->routing.state[ROUTE_OFFLINE];
+
+    for (uint32_t i = 0; i < steps->count; i++) {
+        if (steps->step[i].plugin)
+            return true;
+    }
+    return false;
+}
+
+static void on_range(struct broker *broker, uint64_t newest)
+{
+    struct recover *recover = broker->recover;
+
+    recover->after += RANGE;
+    if (recover->after >= newest) {
+        log_info(NULL, "everybody with something to alert is known");
+        return;
+    }
+    loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct recover *recover = CONTAINER_OF(timer, struct recover, timer);
+
+    store_recover(recover->broker, recover->after, recover->after + RANGE,
+                  any_device(recover->broker), on_range);
+}
+
+int recover_create(struct broker *broker)
+{
+    struct recover *recover = calloc(1, sizeof(*recover));
+
+    if (!recover)
+        return ERR_NO_MEMORY;
+    recover->broker = broker;
+    broker->recover = recover;
+    broker->settled_ms = loop_now_ms(broker->loop) + broker->options.settle_ms;
+    timer_init(&recover->timer, on_timer);
+    loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
+    return 0;
+}
+
+void recover_destroy(struct broker *broker)
+{
+    if (!broker->recover)
+        return;
+    loop_timer_cancel(broker->loop, &broker->recover->timer);
+    free(broker->recover);
+    broker->recover = NULL;
+}
