@@ -1,6 +1,7 @@
 # Everything Beckon links against, all from Debian. One imported target each.
 find_package(PkgConfig REQUIRED)
 find_package(OpenSSL 3 REQUIRED)
+find_package(Threads REQUIRED)
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
 pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(LIBCONFIG REQUIRED IMPORTED_TARGET libconfig)

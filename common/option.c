@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/auto.h"
+#include "common/option_list.h"
 #include "common/option_scan.h"
 
 #define PATH_SIZE 256  /* dotted path of a setting; the table's are far shorter */
@@ -353,10 +354,12 @@ static int apply_override(struct option_set *set, const char *override, struct e
         return err_set(et, ERR_CONFIG, "--set: \"%s\" has no value, expected path=value", override);
     snprintf(path, sizeof(path), "%.*s", (int)(value - override), override);
     const struct option *list = find_list(set, path);
+    if (list != NULL && strcmp(list->path, path) == 0)
+        return option_list_set(&set->config, list, value + 1, et);
     if (list != NULL)
         return err_set(et, ERR_CONFIG,
-                       "--set: \"%s\" is in the list \"%s\", which only a file can set", path,
-                       list->path);
+                       "--set: \"%s\" is in the list \"%s\", which can only be set as a whole",
+                       path, list->path);
     const struct option *option = find_option(set, path);
     if (option != NULL)
         return store_text(set, option, value + 1, place, et);

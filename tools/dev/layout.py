@@ -14,7 +14,7 @@ from pathlib import Path
 from failure import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = {"mqtt": 1883, "broker": 7400, "postgres": 7432}
+PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400, "postgres": 7432}
 MAX_PORT_OFFSET = 65535 - max(PORTS.values())
 DEFAULTS = {"port_offset": 0, "connectors": 2, "sets": []}
 
@@ -32,6 +32,8 @@ class Layout:
         self.etc_dir = self.var / "etc"
         self.keys_dir = self.var / "keys"
         self.postgres_dir = self.var / "postgres"
+        self.apns_dir = self.keys_dir / "apns"
+        self.ca = self.apns_dir / "ca.pem"
         self.token_key = self.keys_dir / "dev.hs256"
         self._settings_path = self.var / "stack.json"
         self.settings = None
@@ -117,4 +119,7 @@ class Layout:
     def environment(self):
         """What `./dev env` prints and `./dev ctl` runs with."""
         return {"BECKON_MQTT_PORT": str(self.port("mqtt")), "BECKON_DSN": self.dsn(),
+                "BECKON_APNS": f"https://localhost:{self.port('apns')}",
+                "BECKON_APNS_CONTROL": f"http://127.0.0.1:{self.port('apns control')}",
+                "BECKON_CA": str(self.ca),
                 "BECKON_TOKEN_KEY": str(self.token_key)}

@@ -17,13 +17,14 @@ class Stack:
         self.layout = layout
         settings = layout.settings or {"connectors": []}
         self.postgres = Postgres(layout)
+        self.apns = Program(layout, "apns-simulator", 0)
         self.broker = Program(layout, "broker", 0)
         self.connectors = [Program(layout, "connector", index) for index in settings["connectors"]]
         self._started = []  # by this ./dev, oldest first: what a failed start takes away again
 
     def processes(self):
         """In the order they start."""
-        return [self.postgres, self.broker, *self.connectors]
+        return [self.postgres, self.apns, self.broker, *self.connectors]
 
     def running(self):
         return [process for process in self.processes() if process.pid() is not None]
@@ -37,6 +38,8 @@ class Stack:
             self.postgres.create_database()
             programs.migrate(self.layout)
             self.layout.make_token_key()
+            if self.apns.pid() is None:
+                self._start_apns()
             if self.broker.pid() is None:
                 self.layout.require_free_port("broker")
                 self._start_broker(broker_overrides)
@@ -65,11 +68,13 @@ class Stack:
                 if connector.index == index:
                     return connector
             return Program(self.layout, "connector", index)
-        if name in ("postgres", "broker"):
-            if index != 0:
+        for process in (self.postgres, self.apns, self.broker):
+            if name == process.name and index != 0:
                 raise UsageError(f"there is only {name} 0")
-            return self.postgres if name == "postgres" else self.broker
-        raise UsageError(f'there is no process "{name}"; expected postgres, broker or connector')
+            if name == process.name:
+                return process
+        raise UsageError(f'there is no process "{name}"; expected postgres, apns-simulator, broker '
+                         "or connector")
 
     def start_one(self, process):
         self._started = []
@@ -77,6 +82,8 @@ class Stack:
             if process is self.postgres:
                 self._started.append(process)
                 process.start()
+            elif process is self.apns:
+                self._start_apns()
             elif process is self.broker:
                 self.layout.require_free_port("broker")
                 self._start_broker(())
@@ -90,6 +97,13 @@ class Stack:
             for started in self._started:
                 end(started)
             raise
+
+    def _start_apns(self):
+        for door in ("apns", "apns control"):
+            self.layout.require_free_port(door)
+        self._started.append(self.apns)
+        self.apns.launch()
+        self.apns.await_ready()
 
     def _start_broker(self, overrides):
         self._started.append(self.broker)
@@ -126,7 +140,7 @@ def end(process):
 
 
 def require_programs():
-    for name in ("beckon-broker", "beckon-connector", "beckonctl"):
+    for name in ("apns-simulator", "beckon-broker", "beckon-connector", "beckonctl"):
         if not (build_dir() / "bin" / name).exists():
             raise Failure(f"{build_dir()}/bin/{name} does not exist; ./dev up builds it, "
                           "unless BECKON_BUILD names another build folder")

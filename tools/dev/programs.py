@@ -20,7 +20,14 @@ database: {{ dsn = "{dsn}"; }};
 plugin_dir = "{build}/plugins";
 plugins = (
     {{ name = "live"; file = "live.so"; }},
-    {{ name = "local-push"; file = "local-push.so"; }}
+    {{ name = "local-push"; file = "local-push.so"; }},
+    {{ name = "apns"; file = "apns.so"; options = {{
+        keys = ( {{ team = "BECKONTEAM"; kid = "BECKONKEY1"; file = "{apns_dir}/AuthKey_BECKONKEY1.p8";
+                    topics = ( "*" ); }} );
+        production = {{ host = "localhost"; port = {apns_port}; }};
+        development = {{ host = "localhost"; port = {apns_port}; }};
+        tls = {{ ca_file = "{apns_dir}/ca.pem"; }};
+    }}; }}
 );
 notification = {{ content = true; }};
 """
@@ -29,6 +36,14 @@ listen: {{ tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }}; }};
 broker: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 """
+APNS_CONFIG = """# Made by ./dev; overwritten at every start of this process.
+listen: {{ port = {apns_port}; }};
+control: {{ port = {apns_control_port}; }};
+directory = "{apns_dir}";
+"""
+CONFIGS = {"broker": BROKER_CONFIG, "connector": CONNECTOR_CONFIG, "apns-simulator": APNS_CONFIG}
+PROGRAMS = {"broker": "beckon-broker", "connector": "beckon-connector",
+            "apns-simulator": "apns-simulator"}
 
 
 def quoted(value):
@@ -37,7 +52,7 @@ def quoted(value):
 
 
 class Program(Process):
-    """broker or connector."""
+    """broker, connector or apns-simulator."""
 
     def __init__(self, layout, name, index):
         super().__init__(layout, name, index)
@@ -45,9 +60,10 @@ class Program(Process):
         self._notify = None
 
     def launch(self, overrides=()):
-        program = build_dir() / "bin" / f"beckon-{self.name}"
+        program = build_dir() / "bin" / PROGRAMS[self.name]
         config = self._write_config()
-        sets = [f"index={self.index}", *overrides]
+        sets = [] if self.name == "apns-simulator" else [f"index={self.index}"]
+        sets += overrides
         sets += [text.split(":", 1)[1] for text in self._layout.settings["sets"]
                  if text.startswith(self.name + ":")]
         self._notify = NotifySocket()
@@ -72,7 +88,9 @@ class Program(Process):
 
     def _write_config(self):
         path = self._layout.etc_dir / f"{self.name}.conf"
-        text = (BROKER_CONFIG if self.name == "broker" else CONNECTOR_CONFIG).format(
+        text = CONFIGS[self.name].format(
+            apns_dir=quoted(self._layout.apns_dir), apns_port=self._layout.port("apns"),
+            apns_control_port=self._layout.port("apns control"),
             broker_port=self._layout.port("broker"), mqtt_port=self._layout.port("mqtt"),
             dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),
             token_key=quoted(self._layout.token_key))

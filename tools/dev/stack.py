@@ -7,6 +7,7 @@ import sys
 import foreground
 import interrupt
 import lifecycle
+import programs
 import test_runner
 from failure import Failure, UsageError
 from layout import DEFAULTS, MAX_PORT_OFFSET, Layout, build_dir
@@ -25,8 +26,9 @@ def read_set(text):
     process, colon, rest = text.partition(":")
     if not colon or "=" not in rest or rest.startswith("="):
         raise UsageError(f'--set is "{text}", expected PROCESS:path=value')
-    if process not in ("broker", "connector"):
-        raise UsageError(f'--set names the process "{process}", expected broker or connector')
+    if process not in programs.PROGRAMS:
+        raise UsageError(f'--set names the process "{process}", expected broker, connector or '
+                         "apns-simulator")
     return text
 
 

@@ -188,11 +188,9 @@ END_TEST
 START_TEST(test_set_does_not_reach_into_lists)
 {
     check_set_error("plugins.[0].file=x", "--set: \"plugins.[0].file\" is in the list \"plugins\", "
-                                          "which only a file can set");
+                                          "which can only be set as a whole");
     check_set_error("plugins[0]=x",
-                    "--set: \"plugins[0]\" is in the list \"plugins\", which only a file can set");
-    check_set_error("store.shards=x", "--set: \"store.shards\" is in the list \"store.shards\", "
-                                      "which only a file can set");
+                    "--set: \"plugins[0]\" is in the list \"plugins\", which can only be set as a whole");
     check_set_error("plugin=x", "--set: unknown option \"plugin\", did you mean \"plugins\"?");
 }
 END_TEST

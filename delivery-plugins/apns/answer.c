@@ -1,0 +1,191 @@
+/* answer - what the server said, and what that means: one table, as Apple's documentation has it.
+ */
+#include "apns.h"
+
+#include <jansson.h>
+#include <string.h>
+
+/* How long a topic that the key must not use is not tried again. */
+#define TOPIC_STOP_MS 300000
+/* After TooManyProviderTokenUpdates. */
+#define TOKEN_PAUSE_MS 60000
+
+enum action {
+    FAIL,        /* this message can't go this way */
+    DEFECT,      /* the same, and it is ours: an operator should know */
+    GONE,        /* dead since the timestamp */
+    BAD_TOKEN,   /* dead, no timestamp: as of when the request was sent */
+    AGAIN,       /* on another connection */
+    RESIGN,      /* with a new provider token, once */
+    TOKEN_PAUSE, /* keep the token, leave that connection */
+    STOP_TOPIC,
+    BREAK, /* configuration: open the breaker */
+    SHRINK,
+    DELAY,   /* this device only */
+    BACKOFF, /* the service */
+};
+
+static const struct rule {
+    unsigned status; /* 0 = any */
+    const char *reason;
+    enum action action;
+} rules[] = {
+    {400, "BadDeviceToken", BAD_TOKEN},
+    {400, "DeviceTokenNotForTopic", FAIL},
+    {400, "TopicDisallowed", STOP_TOPIC},
+    {400, "IdleTimeout", AGAIN},
+    {400, NULL, DEFECT},
+    {403, "ExpiredProviderToken", RESIGN},
+    {403, "UnrelatedKeyIdInToken", AGAIN},
+    {403, "Forbidden", DEFECT},
+    {403, NULL, BREAK},
+    {404, NULL, DEFECT},
+    {405, NULL, DEFECT},
+    {410, NULL, GONE},
+    {413, NULL, SHRINK},
+    {429, "TooManyProviderTokenUpdates", TOKEN_PAUSE},
+    {429, NULL, DELAY},
+    {503, "Shutdown", AGAIN},
+    {0, NULL, BACKOFF}, /* 5xx, and what nobody has seen yet */
+};
+
+static enum action find_action(unsigned status, const char *reason)
+{
+    size_t i = 0;
+
+    while (rules[i].status != 0 &&
+           (rules[i].status != status || (rules[i].reason && strcmp(rules[i].reason, reason) != 0)))
+        i++;
+    return rules[i].action;
+}
+
+/* A reason goes into the host's trace: a word, whatever the server sent. */
+static void take_reason(const struct request *r, char reason[48], uint64_t *ret_timestamp)
+{
+    json_t *document = json_loadb(r->body, r->body_len, 0, NULL);
+    const char *text = json_string_value(json_object_get(document, "reason"));
+    const json_t *timestamp = json_object_get(document, "timestamp");
+    size_t n = 0;
+
+    while (text && n < 47 &&
+           ((text[n] >= 'A' && text[n] <= 'Z') || (text[n] >= 'a' && text[n] <= 'z') ||
+            (text[n] >= '0' && text[n] <= '9'))) {
+        reason[n] = text[n];
+        n++;
+    }
+    reason[n] = '\0';
+    *ret_timestamp = json_is_integer(timestamp) && json_integer_value(timestamp) > 0
+                         ? (uint64_t)json_integer_value(timestamp)
+                         : 0;
+    json_decref(document);
+}
+
+static void resign(struct request *r, struct connection *connection)
+{
+    if (r->resigned) {
+        lane_failed(r->lane, "ExpiredProviderToken", true);
+        request_complete(r, DP_RETRY, 0, 0, "ExpiredProviderToken");
+        return;
+    }
+    r->resigned = true;
+    /* another request may have had it made anew already */
+    if (now_ms(r->lane->apns) - r->lane->key->signed_ms > 1000)
+        token_expired(r->lane->key);
+    lane_again(r, "ExpiredProviderToken");
+    connection->draining = true; /* it stays wedged */
+}
+
+static void backoff(struct request *r, const char *reason)
+{
+    uint64_t after_ms = r->has_retry_after ? r->retry_after_s * 1000 : 0;
+
+    lane_failed(r->lane, reason, false);
+    request_complete(r, DP_RETRY, after_ms, 0, reason);
+}
+
+static void refused(struct request *r, struct connection *connection, const char *reason,
+                    uint64_t timestamp)
+{
+    struct lane *lane = r->lane;
+    struct apns *apns = lane->apns;
+
+    switch (find_action(r->status, reason)) {
+    case FAIL:
+        request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case DEFECT:
+        apns_log(apns, DP_LOG_ERROR, "the service refuses a request that should be right: %u %s",
+                 r->status, reason);
+        request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case GONE:
+        request_complete(r, DP_DEVICE_GONE, 0, timestamp, reason);
+        break;
+    case BAD_TOKEN:
+        request_complete(r, DP_DEVICE_GONE, 0, r->sent_wall_ms, reason);
+        break;
+    case AGAIN:
+        connection->draining = true;
+        lane_again(r, reason);
+        break;
+    case RESIGN:
+        resign(r, connection);
+        break;
+    case TOKEN_PAUSE:
+        connection->draining = true;
+        apns_log(apns, DP_LOG_WARNING, "provider tokens of key %s change too often",
+                 lane->key->kid);
+        request_complete(r, DP_RETRY, r->has_retry_after ? r->retry_after_s * 1000 : TOKEN_PAUSE_MS,
+                         0, reason);
+        break;
+    case STOP_TOPIC:
+        if (strcmp(r->topic->name, r->topic_name) == 0)
+            r->topic->stopped_until_ms = now_ms(apns) + TOPIC_STOP_MS;
+        apns_log(apns, DP_LOG_ERROR, "the topic %s is not allowed for key %s", r->topic_name,
+                 lane->key->kid);
+        request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case BREAK:
+        apns_log(apns, DP_LOG_ERROR, "the service refuses key %s of team %s: %s", lane->key->kid,
+                 lane->key->team, reason);
+        lane_failed(lane, reason, true);
+        request_complete(r, DP_RETRY, 0, 0, reason);
+        break;
+    case SHRINK:
+        if (!r->shrunk && request_shrink(r))
+            lane_again(r, reason);
+        else
+            request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case DELAY:
+        request_complete(r, DP_RETRY, r->has_retry_after ? r->retry_after_s * 1000 : 0, 0, reason);
+        break;
+    case BACKOFF:
+        backoff(r, reason);
+        break;
+    }
+}
+
+void request_answered(struct request *r)
+{
+    struct connection *connection = r->connection;
+    char reason[48];
+    uint64_t timestamp;
+
+    TAILQ_REMOVE(&connection->sent, r, link);
+    connection->streams--;
+    r->connection = NULL;
+    if (r->status == 200) {
+        connection->trusted = true;
+        lane_worked(r->lane);
+        request_complete(r, DP_ACCEPTED, 0, 0, NULL);
+        return;
+    }
+    take_reason(r, reason, &timestamp);
+    /* any answer but those about the provider shows that its token was taken */
+    if (r->status != 403 && r->status != 429 && r->status < 500) {
+        connection->trusted = true;
+        lane_worked(r->lane);
+    }
+    refused(r, connection, reason, timestamp);
+}
