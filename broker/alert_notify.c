@@ -186,8 +186,8 @@ void alert_notify_outcome(struct broker *broker, uint64_t id, const struct dp_ou
         broker->metrics.notified++;
         delivery_log(broker, device, flight, step, "alerted");
         if (!flight->whole || flight->timed_out)
-            trace_add(broker, device, flight->seq, step,
-                      flight->whole ? "acknowledged" : "shown", "", took_ms);
+            trace_add(broker, device, flight->seq, step, flight->whole ? "acknowledged" : "shown",
+                      "", took_ms);
         flight_done(&alert->notified, flight);
         if (flight->whole)
             inbox_acknowledged(broker, device, flight->seq, step);

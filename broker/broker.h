@@ -12,6 +12,7 @@
 
 struct alerts;
 struct bus;
+struct http;
 struct janitor;
 struct plugin;
 struct plugins;
@@ -37,6 +38,7 @@ struct broker {
     struct publishes *publishes;
     struct sessions *sessions;
     struct bus *bus;
+    struct http *http;
     struct plugins *plugins;
     struct alerts *alerts;
     struct routing routing;

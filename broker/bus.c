@@ -40,6 +40,20 @@ struct bus {
     char name[32];
 };
 
+void bus_counts(struct broker *broker, unsigned *ret_peers, unsigned *ret_sessions)
+{
+    const struct peer *peer;
+    const struct session *session;
+
+    *ret_peers = *ret_sessions = 0;
+    TAILQ_FOREACH(peer, &broker->bus->peers.list, link)
+    {
+        ++*ret_peers;
+        TAILQ_FOREACH(session, &peer->sessions, peer_link)
+        ++*ret_sessions;
+    }
+}
+
 struct peer *bus_peer(struct broker *broker, uint64_t id)
 {
     return id == 0 ? NULL : peers_by_id(&broker->bus->peers, id);

@@ -6,6 +6,7 @@
 #include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
+#include "broker/http.h"
 #include "broker/janitor.h"
 #include "broker/plugin.h"
 #include "broker/publish.h"
@@ -153,7 +154,8 @@ static int start_parts(struct process *process, struct err_text *et)
         loop_signal_add(broker->loop, SIGHUP, on_reload_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
         return err_set(et, ERR_SYSTEM, "could not set up signals");
-    return bus_create(broker, et);
+    r = http_create(broker, &process->options.config, et);
+    return r < 0 ? r : bus_create(broker, et);
 }
 
 static void stop_parts(struct process *process)
@@ -162,6 +164,7 @@ static void stop_parts(struct process *process)
 
     if (!broker->loop)
         return;
+    http_destroy(broker);
     bus_destroy(broker);
     if (broker->plugins)
         plugins_destroy(broker);

@@ -3,6 +3,7 @@
 
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
+#include "common/auth_keys.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -74,6 +75,24 @@ const struct option broker_options[] = {
     {"notification.sender_may_title", OPTION_BOOL, AT(notification_sender_may_title), "false", 0, 0,
      true, "alert-title, alert-sound and alert-level count from every sender, not only services",
      NULL},
+    {"http.listen", OPTION_STRING, AT(http_listen), "127.0.0.1:7480", 0, 80, false,
+     "ADDRESS:PORT of the HTTP door; empty: none", NULL},
+    {"http.tls_certificate", OPTION_STRING, AT(http_tls_certificate), "", 0, 4096, false,
+     "PEM file; empty: plain HTTP", NULL},
+    {"http.tls_key", OPTION_STRING, AT(http_tls_key), "", 0, 4096, false,
+     "PEM file with the certificate's key", NULL},
+    {"http.max_connections", OPTION_UINT, AT(http_max_connections), "256", 1, 65535, false,
+     "HTTP clients at once; more are closed", NULL},
+    {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
+     "keys whose tokens are good at the HTTP door, as in the connector's configuration: "
+     "( { kid = \"...\"; algorithm = \"HS256\"; file = \"...\"; } )",
+     auth_keys_check},
+    {"auth.issuer", OPTION_STRING, AT(auth_issuer), "", 0, 255, false,
+     "iss that tokens must have; empty: any", NULL},
+    {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,
+     "aud that tokens must have; empty: any", NULL},
+    {"auth.leeway_s", OPTION_UINT, AT(auth_leeway_s), "0", 0, 3600, false,
+     "clock difference allowed in tokens, seconds", NULL},
     {"trace.days", OPTION_UINT, AT(trace_days), "7", 1, 3650, true,
      "days the trace of deliveries is kept", NULL},
     {"routing", OPTION_LIST, 0, NULL, 0, 0, true,

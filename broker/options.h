@@ -33,6 +33,11 @@ struct options {
     const char *notification_body;
     const char *notification_sound;
     const char *notification_category;
+    const char *http_listen;
+    const char *http_tls_certificate, *http_tls_key;
+    uint32_t http_max_connections;
+    const char *auth_issuer, *auth_audience;
+    uint32_t auth_leeway_s;
     const char *plugin_dir;
 };
 

@@ -7,6 +7,7 @@
 #include "common/err.h"
 
 #include <libconfig.h>
+#include <stdbool.h>
 
 struct broker;
 struct delivery_source;
@@ -31,6 +32,21 @@ MUST_CHECK int plugin_deliver(struct plugin *plugin, const struct dp_delivery *d
 void plugin_cancel(struct plugin *plugin, uint64_t id);
 /* How the socket answered. Inline plugins with DP_USES_SOCKET. */
 void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result);
+/* For metrics. */
+struct plugin_status {
+    const char *name;
+    bool hosted, up;
+    uint32_t in_flight; /* hosted ones */
+    uint64_t restarts;
+};
+void plugins_each_counter(struct broker *broker,
+                          void (*fn)(void *arg, const char *plugin, const char *name,
+                                     uint64_t value),
+                          void *arg);
+void plugins_each_status(struct broker *broker,
+                         void (*fn)(void *arg, const struct plugin_status *status), void *arg);
+/* True when each takes deliveries. */
+bool plugins_ready(struct broker *broker);
 /* The plugins' own counters, a log line each. */
 void plugins_log_counters(struct broker *broker);
 

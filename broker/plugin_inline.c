@@ -358,3 +358,31 @@ void plugins_log_counters(struct broker *broker)
         log_info(&s, "counter %s=%llu", counter->name, (unsigned long long)counter->value);
     }
 }
+
+void plugins_each_counter(struct broker *broker,
+                          void (*fn)(void *arg, const char *plugin, const char *name,
+                                     uint64_t value),
+                          void *arg)
+{
+    struct plugin *plugin;
+    struct plugin_counter *counter;
+
+    STAILQ_FOREACH(plugin, &broker->plugins->list, link)
+    LIST_FOREACH(counter, &plugin->counters, link)
+    fn(arg, plugin_name(plugin), counter->name, counter->value);
+}
+
+void plugins_each_status(struct broker *broker,
+                         void (*fn)(void *arg, const struct plugin_status *status), void *arg)
+{
+    struct plugin *plugin;
+
+    STAILQ_FOREACH(plugin, &broker->plugins->list, link)
+    fn(arg, &(struct plugin_status){.name = plugin_name(plugin), .up = true});
+}
+
+bool plugins_ready(struct broker *broker)
+{
+    (void)broker;
+    return true; /* inline plugins are there from the start */
+}

@@ -52,6 +52,26 @@ enum sql_reader {
 extern const struct pg_statement sql_writer[SQL_WRITER_COUNT];
 extern const struct pg_statement sql_reader[SQL_READER_COUNT];
 
+enum sql_api { SQL_API_TRACE, SQL_API_COUNT };
+extern const struct pg_statement sql_api[SQL_API_COUNT];
+enum {
+    TRACE_USER_ID,
+    TRACE_SEQ_NO,
+    TRACE_KIND,
+    TRACE_FROM,
+    TRACE_SENT_AT,
+    TRACE_EXPIRES_AT,
+    TRACE_READ,
+    TRACE_DEVICE_ID,
+    TRACE_ACKED,
+    TRACE_ALERTED,
+    TRACE_EVENT_AT,
+    TRACE_EVENT_STEP,
+    TRACE_EVENT_OUTCOME,
+    TRACE_EVENT_REASON,
+    TRACE_EVENT_TOOK
+};
+
 /* inbox.flags */
 #define PUT_FLAG_SERVICE 1
 

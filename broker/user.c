@@ -64,6 +64,11 @@ void users_destroy(struct broker *broker)
     broker->users = NULL;
 }
 
+size_t users_count(const struct broker *broker)
+{
+    return broker->users->by_id.count;
+}
+
 static bool match(const struct hash_node *node, const void *key)
 {
     return bytes_equal(user_id(CONTAINER_OF(node, const struct user, node)),

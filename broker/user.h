@@ -65,6 +65,8 @@ TAILQ_HEAD(user_list, user);
 
 MUST_CHECK int users_create(struct broker *broker);
 void users_destroy(struct broker *broker);
+/* How many are in memory. */
+size_t users_count(const struct broker *broker);
 
 /* Finds or begins to load. NULL only when out of memory. */
 struct user *users_get(struct broker *broker, struct bytes id);

@@ -99,8 +99,9 @@ int option_list_set(config_t *config, const struct option *option, const char *t
     }
     config_init(&parsed);
     if (config_read_string(&parsed, whole) != CONFIG_TRUE)
-        r = err_set(et, ERR_CONFIG, "--set: \"%s\": %s, expected the syntax of a configuration file",
-                    option->path, config_error_text(&parsed));
+        r = err_set(et, ERR_CONFIG,
+                    "--set: \"%s\": %s, expected the syntax of a configuration file", option->path,
+                    config_error_text(&parsed));
     else
         r = put(config, option, &parsed, et);
     config_destroy(&parsed);

@@ -9,9 +9,6 @@
 
 struct auth;
 
-/* OPTION_LIST check of "auth.keys": a non-empty list of groups with kid, algorithm and file. */
-int auth_check_keys_setting(const config_setting_t *setting, struct err_text *et);
-
 /* Loads the keys that "auth.keys" of config names; relative files are relative to the configuration
  * file's folder. Borrows the strings of options. 0; ERR_CONFIG, ERR_NO_MEMORY with et. */
 MUST_CHECK int auth_create(const struct options *options, const config_t *config,

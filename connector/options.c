@@ -1,6 +1,7 @@
 /* options - the connector's option table. Each default says why it is what it is. */
 #include "connector/options.h"
 
+#include "common/auth_keys.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -28,7 +29,7 @@ const struct option connector_options[] = {
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
      "keys that tokens are checked with, at least one: "
      "( { kid = \"dev\"; algorithm = \"HS256\"; file = \"dev.hs256\"; } )",
-     auth_check_keys_setting},
+     auth_keys_check},
     {"auth.issuer", OPTION_STRING, AT(auth_issuer), "", 0, 255, false,
      "what a token's iss must be; empty: not checked", NULL},
     {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,

@@ -14,7 +14,8 @@ from pathlib import Path
 from failure import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400, "postgres": 7432}
+PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400,
+         "postgres": 7432, "http": 7480}
 MAX_PORT_OFFSET = 65535 - max(PORTS.values())
 DEFAULTS = {"port_offset": 0, "connectors": 2, "sets": []}
 
@@ -119,6 +120,7 @@ class Layout:
     def environment(self):
         """What `./dev env` prints and `./dev ctl` runs with."""
         return {"BECKON_MQTT_PORT": str(self.port("mqtt")), "BECKON_DSN": self.dsn(),
+                "BECKON_HTTP": f"http://127.0.0.1:{self.port('http')}",
                 "BECKON_APNS": f"https://localhost:{self.port('apns')}",
                 "BECKON_APNS_CONTROL": f"http://127.0.0.1:{self.port('apns control')}",
                 "BECKON_CA": str(self.ca),

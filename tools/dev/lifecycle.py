@@ -42,6 +42,7 @@ class Stack:
                 self._start_apns()
             if self.broker.pid() is None:
                 self.layout.require_free_port("broker")
+                self.layout.require_free_port("http")
                 self._start_broker(broker_overrides)
             missing = [connector for connector in self.connectors if connector.pid() is None]
             if missing and len(missing) == len(self.connectors):
@@ -86,6 +87,7 @@ class Stack:
                 self._start_apns()
             elif process is self.broker:
                 self.layout.require_free_port("broker")
+                self.layout.require_free_port("http")
                 self._start_broker(())
             else:
                 if not any(connector.pid() for connector in self.connectors):

@@ -17,6 +17,8 @@ PING_MS = 5000
 BROKER_CONFIG = """# Made by ./dev; overwritten at every start of this process.
 listen: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
 database: {{ dsn = "{dsn}"; }};
+http: {{ listen = "127.0.0.1:{http_port}"; }};
+auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 plugin_dir = "{build}/plugins";
 plugins = (
     {{ name = "live"; file = "live.so"; }},
@@ -91,7 +93,7 @@ class Program(Process):
         text = CONFIGS[self.name].format(
             apns_dir=quoted(self._layout.apns_dir), apns_port=self._layout.port("apns"),
             apns_control_port=self._layout.port("apns control"),
-            broker_port=self._layout.port("broker"), mqtt_port=self._layout.port("mqtt"),
+            http_port=self._layout.port("http"), broker_port=self._layout.port("broker"), mqtt_port=self._layout.port("mqtt"),
             dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),
             token_key=quoted(self._layout.token_key))
         temporary = path.with_suffix(".new")

@@ -189,8 +189,9 @@ START_TEST(test_set_does_not_reach_into_lists)
 {
     check_set_error("plugins.[0].file=x", "--set: \"plugins.[0].file\" is in the list \"plugins\", "
                                           "which can only be set as a whole");
-    check_set_error("plugins[0]=x",
-                    "--set: \"plugins[0]\" is in the list \"plugins\", which can only be set as a whole");
+    check_set_error(
+        "plugins[0]=x",
+        "--set: \"plugins[0]\" is in the list \"plugins\", which can only be set as a whole");
     check_set_error("plugin=x", "--set: unknown option \"plugin\", did you mean \"plugins\"?");
 }
 END_TEST

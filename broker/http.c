@@ -1,0 +1,452 @@
+/* http - see the header. */
+#include "broker/http.h"
+
+#include "broker/broker.h"
+#include "broker/http_api.h"
+#include "common/auth_keys.h"
+#include "common/auto.h"
+#include "common/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Bodies of this door's calls so far are empty; an envelope fits many times. */
+#define BODY_MAX 1048576
+#define FILE_MAX 65536
+/* A client that is slower than this holds a connection that somebody else needs. */
+#define TIMEOUT_S 30
+
+struct http {
+    struct broker *broker;
+    struct MHD_Daemon *daemon;
+    struct token_keys *keys; /* NULL: none are configured */
+    struct http_api *api;
+    char *certificate, *key;
+    loop_id io;
+    struct timer timer;
+    struct loop_task wake;
+};
+
+static const struct http_route routes[] = {
+    {"GET", "/healthz", HTTP_ANYONE, http_healthz},
+    {"GET", "/readyz", HTTP_ANYONE, http_readyz},
+    {"GET", "/metrics", HTTP_ANYONE, http_metrics},
+    {"GET", "/v1/messages/*/trace", HTTP_TOKEN, http_trace},
+};
+
+/* --- answers --- */
+
+/* Inside MHD's callback the answer is queued by it; a suspended call is taken up again. */
+static void answered(struct http_call *call, unsigned status, struct MHD_Response *response)
+{
+    struct http *http = call->broker->http;
+
+    call->status = status;
+    call->response = response;
+    if (!call->suspended)
+        return;
+    call->suspended = false;
+    MHD_resume_connection(call->connection);
+    loop_post(call->broker->loop, &http->wake);
+}
+
+void http_reply(struct http_call *call, unsigned status, const char *type, char *text)
+{
+    struct MHD_Response *response;
+
+    if (!text)
+        status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    response =
+        MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
+    if (response) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        if (status == MHD_HTTP_UNAUTHORIZED)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    } else {
+        free(text);
+    }
+    answered(call, status, response);
+}
+
+void http_reply_json(struct http_call *call, unsigned status, json_t *document)
+{
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+
+    json_decref(document);
+    http_reply(call, status, "application/json", text);
+}
+
+void http_problem(struct http_call *call, unsigned status, const char *detail)
+{
+    json_t *document =
+        json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title",
+                  MHD_get_reason_phrase_for(status), "status", (int)status, "detail", detail);
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+
+    json_decref(document);
+    http_reply(call, status, "application/problem+json", text);
+}
+
+/* --- which call it is --- */
+
+/* True when path matches pattern, whose one * is a level. */
+static bool match(const char *pattern, const char *path, struct bytes *ret_argument)
+{
+    const char *star = strchr(pattern, '*');
+    size_t before = star ? (size_t)(star - pattern) : strlen(pattern), len;
+
+    if (!star)
+        return strcmp(pattern, path) == 0;
+    if (strncmp(pattern, path, before) != 0)
+        return false;
+    len = strcspn(path + before, "/");
+    *ret_argument = bytes_of(path + before, (uint32_t)len);
+    return len > 0 && strcmp(path + before + len, star + 1) == 0;
+}
+
+static const struct http_route *find_route(struct http_call *call, const char *path,
+                                           const char *method, bool *ret_path_known)
+{
+    *ret_path_known = false;
+    call->head = strcmp(method, "HEAD") == 0;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (!match(routes[i].path, path, &call->argument))
+            continue;
+        *ret_path_known = true;
+        if (strcmp(routes[i].method, call->head ? "GET" : method) == 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+/* True: go on. Else the call is answered. */
+static bool authorize(struct http_call *call)
+{
+    static const char bearer[] = "Bearer ";
+    const struct http *http = call->broker->http;
+    const char *why = "", *value = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+                                                               MHD_HTTP_HEADER_AUTHORIZATION);
+
+    if (call->route->access == HTTP_ANYONE)
+        return true;
+    if (!http->keys) {
+        http_problem(call, MHD_HTTP_FORBIDDEN,
+                     "no keys are configured (auth.keys), so that no token is good here");
+        return false;
+    }
+    if (!value || strncasecmp(value, bearer, sizeof(bearer) - 1) != 0) {
+        http_problem(call, MHD_HTTP_UNAUTHORIZED, "expected \"Authorization: Bearer TOKEN\"");
+        return false;
+    }
+    switch (token_verify(http->keys, bytes_of_string(value + sizeof(bearer) - 1),
+                         loop_wall_ms(call->broker->loop) / 1000, &call->claims, &why)) {
+    case TOKEN_VALID:
+        return true;
+    case TOKEN_UNVERIFIABLE:
+        http_problem(call, MHD_HTTP_UNAUTHORIZED, why);
+        return false;
+    case TOKEN_REFUSED:
+        break;
+    }
+    http_problem(call, MHD_HTTP_FORBIDDEN, why);
+    return false;
+}
+
+static void route_call(struct http_call *call, const char *method)
+{
+    bool path_known;
+
+    call->route = find_route(call, call->path, method, &path_known);
+    if (call->too_large) {
+        http_problem(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has at most 1048576 bytes");
+    } else if (!call->route && path_known) {
+        http_problem(call, MHD_HTTP_METHOD_NOT_ALLOWED, "expected GET");
+    } else if (!call->route) {
+        http_problem(call, MHD_HTTP_NOT_FOUND, "there is no such path");
+    } else if (authorize(call)) {
+        call->body = bytes_of(call->buffer, (uint32_t)call->buffer_len);
+        call->route->handle(call);
+    }
+}
+
+/* --- libmicrohttpd --- */
+
+static void run(struct http *http)
+{
+    MHD_UNSIGNED_LONG_LONG left_ms;
+
+    MHD_run(http->daemon);
+    loop_timer_cancel(http->broker->loop, &http->timer);
+    if (MHD_get_timeout(http->daemon, &left_ms) == MHD_YES)
+        loop_timer_add(http->broker->loop, &http->timer, left_ms);
+}
+
+static void on_ready(void *arg, uint32_t events)
+{
+    (void)events;
+    run(arg);
+}
+
+static void on_timer(struct timer *timer)
+{
+    run(CONTAINER_OF(timer, struct http, timer));
+}
+
+static void on_wake(void *arg)
+{
+    run(arg);
+}
+
+static struct http_call *call_create(struct http *http, struct MHD_Connection *connection,
+                                     const char *path)
+{
+    struct http_call *call = calloc(1, sizeof(*call));
+
+    if (!call)
+        return NULL;
+    call->broker = http->broker;
+    call->connection = connection;
+    call->path = strdup(path);
+    if (call->path)
+        return call;
+    free(call);
+    return NULL;
+}
+
+static void take_body(struct http_call *call, const char *data, size_t len)
+{
+    char *grown =
+        call->buffer_len + len > BODY_MAX ? NULL : realloc(call->buffer, call->buffer_len + len);
+
+    if (!grown) {
+        call->too_large = true;
+        return;
+    }
+    memcpy(grown + call->buffer_len, data, len);
+    call->buffer = grown;
+    call->buffer_len += len;
+}
+
+static enum MHD_Result on_call(void *arg, struct MHD_Connection *connection, const char *path,
+                               const char *method, const char *version, const char *data,
+                               size_t *data_len, void **state)
+{
+    struct http_call *call = *state;
+    enum MHD_Result r;
+
+    (void)version;
+    if (!call) {
+        *state = call_create(arg, connection, path);
+        return *state ? MHD_YES : MHD_NO;
+    }
+    if (*data_len > 0) {
+        take_body(call, data, *data_len);
+        *data_len = 0;
+        return MHD_YES;
+    }
+    if (!call->routed) {
+        call->routed = true;
+        route_call(call, method);
+        if (call->status == 0) {
+            call->suspended = true;
+            MHD_suspend_connection(connection);
+            return MHD_YES;
+        }
+    }
+    if (!call->response)
+        return MHD_NO; /* out of memory: the connection is closed */
+    r = MHD_queue_response(connection, call->status, call->response);
+    MHD_destroy_response(call->response);
+    call->response = NULL;
+    return r;
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct http_call *call = *state;
+
+    (void)arg, (void)connection, (void)code;
+    if (!call)
+        return;
+    if (call->response)
+        MHD_destroy_response(call->response);
+    free(call->path);
+    free(call->buffer);
+    free(call);
+    *state = NULL;
+}
+
+static void on_log(void *arg, const char *format, va_list args)
+{
+    struct http *http = arg;
+    char text[256];
+
+    vsnprintf(text, sizeof(text), format, args);
+    text[strcspn(text, "\n")] = '\0';
+    log_limited(loop_now_ms(http->broker->loop), LOG_DEBUG, NULL, "http: %s", text);
+}
+
+/* --- start and end --- */
+
+static char *read_file(const char *option, const char *path, struct err_text *et)
+{
+    FILE *in = fopen(path, "re");
+    char *text = in ? calloc(1, FILE_MAX) : NULL;
+
+    if (!in)
+        err_set(et, ERR_CONFIG, "%s: could not open \"%s\": %m", option, path);
+    else if (!text || fread(text, 1, FILE_MAX - 1, in) == 0)
+        err_set(et, ERR_CONFIG, "%s: \"%s\" is empty, expected PEM", option, path);
+    if (in)
+        fclose(in);
+    if (text && text[0] == '\0') {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* HOST:PORT, [HOST]:PORT */
+static int parse_listen(const char *listen, struct sockaddr_storage *ret, struct err_text *et)
+{
+    const char *colon = strrchr(listen, ':');
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    char host[64] = "";
+    unsigned long port = 0;
+    char *end = NULL;
+
+    if (colon) {
+        snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
+        port = strtoul(colon + 1, &end, 10);
+    }
+    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
+        memmove(host, host + 1, strlen(host));
+        host[strlen(host) - 1] = '\0';
+    }
+    in.sin_port = in6.sin6_port = htons((uint16_t)port);
+    if (end && *end == '\0' && port > 0 && port < 65536) {
+        if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+            memcpy(ret, &in, sizeof(in));
+            return 0;
+        }
+        if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
+            memcpy(ret, &in6, sizeof(in6));
+            return 0;
+        }
+    }
+    return err_set(et, ERR_CONFIG,
+                   "http.listen is \"%s\", expected ADDRESS:PORT, as 127.0.0.1:7480 or [::1]:7480",
+                   listen);
+}
+
+static int read_tls(struct http *http, const struct options *o, struct err_text *et)
+{
+    if (o->http_tls_certificate[0] == '\0' && o->http_tls_key[0] == '\0')
+        return 0;
+    if (o->http_tls_certificate[0] == '\0' || o->http_tls_key[0] == '\0')
+        return err_set(et, ERR_CONFIG,
+                       "http.tls_certificate and http.tls_key: expected both or neither");
+    http->certificate = read_file("http.tls_certificate", o->http_tls_certificate, et);
+    http->key = http->certificate ? read_file("http.tls_key", o->http_tls_key, et) : NULL;
+    return http->key ? 0 : ERR_CONFIG;
+}
+
+static int listen_on(struct http *http, const struct sockaddr_storage *address, struct err_text *et)
+{
+    const struct options *o = &http->broker->options;
+    const union MHD_DaemonInfo *info;
+    bool six = address->ss_family == AF_INET6;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    http->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+            (six ? (unsigned)MHD_USE_IPv6 : 0u) | (http->key ? (unsigned)MHD_USE_TLS : 0u),
+        0, NULL, NULL, on_call, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http,
+        MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+        MHD_OPTION_CONNECTION_LIMIT, o->http_max_connections, MHD_OPTION_LISTENING_ADDRESS_REUSE,
+        1u, MHD_OPTION_ARRAY, http->key ? tls : &tls[2], MHD_OPTION_END);
+    if (!http->daemon && http->key)
+        return err_set(
+            et, ERR_CONFIG,
+            "http: could not listen on %s with \"%s\" and \"%s\": the port is in use, or "
+            "the files are no PEM certificate and its key",
+            o->http_listen, o->http_tls_certificate, o->http_tls_key);
+    if (!http->daemon)
+        return err_set(et, ERR_SYSTEM, "http: could not listen on %s: %m", o->http_listen);
+    info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!info ||
+        loop_io_add(http->broker->loop, info->epoll_fd, EPOLLIN, on_ready, http, &http->io) < 0)
+        return err_set(et, ERR_SYSTEM, "http: could not watch the door");
+    return 0;
+}
+
+int http_create(struct broker *broker, const config_t *config, struct err_text *et)
+{
+    const struct options *o = &broker->options;
+    const struct token_policy policy = {
+        .issuer = o->auth_issuer, .audience = o->auth_audience, .leeway_s = o->auth_leeway_s};
+    struct sockaddr_storage address = {0};
+    struct http *http;
+    int r;
+
+    if (o->http_listen[0] == '\0')
+        return 0;
+    http = calloc(1, sizeof(*http));
+    if (!http)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    broker->http = http;
+    http->broker = broker;
+    timer_init(&http->timer, on_timer);
+    http->wake = (struct loop_task){.fn = on_wake, .arg = http};
+    r = parse_listen(o->http_listen, &address, et);
+    if (r == 0)
+        r = auth_keys_load(&policy, config, &http->keys, et);
+    if (r == 0)
+        r = read_tls(http, o, et);
+    if (r == 0) {
+        http->api = http_api_create(broker);
+        r = http->api ? listen_on(http, &address, et) : err_set(et, ERR_NO_MEMORY, "out of memory");
+    }
+    if (r == 0)
+        log_info(NULL, "http on %s%s", o->http_listen, http->key ? " (TLS)" : "");
+    return r;
+}
+
+struct http_api *http_api_of(struct broker *broker)
+{
+    return broker->http->api;
+}
+
+void http_destroy(struct broker *broker)
+{
+    struct http *http = broker->http;
+
+    if (!http)
+        return;
+    http_api_destroy(http->api); /* answers what waits for the database */
+    loop_io_remove(broker->loop, http->io);
+    loop_timer_cancel(broker->loop, &http->timer);
+    loop_unpost(broker->loop, &http->wake);
+    if (http->daemon) {
+        MHD_run(http->daemon);
+        MHD_stop_daemon(http->daemon);
+    }
+    token_keys_destroy(http->keys);
+    free(http->certificate);
+    free(http->key);
+    free(http);
+    broker->http = NULL;
+}

@@ -1,0 +1,172 @@
+/* http_status - healthz, readyz and metrics. */
+#include "broker/http.h"
+
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/http_api.h"
+#include "broker/plugin.h"
+#include "broker/store.h"
+#include "broker/user.h"
+#include "common/auto.h"
+#include "common/buf.h"
+
+#include <dirent.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The loop turns: that is all this says, and all that a restart would mend. */
+void http_healthz(struct http_call *call)
+{
+    http_reply(call, MHD_HTTP_OK, "text/plain", strdup("ok\n"));
+}
+
+void http_readyz(struct http_call *call)
+{
+    struct broker *broker = call->broker;
+    bool database = store_ready(broker->store), plugins = plugins_ready(broker);
+    bool door = broker->bus != NULL, ready = database && plugins && door;
+
+    http_reply_json(call, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                    json_pack("{s:b,s:b,s:b,s:b}", "ready", ready, "database", database, "plugins",
+                              plugins, "connectors_door", door));
+}
+
+/* --- OpenMetrics 1.0 --- */
+
+static void line(struct buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(struct buf *out, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    buf_put(out, text, len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+}
+
+static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
+{
+    line(out, "# TYPE beckon_broker_%s counter\n# HELP beckon_broker_%s %s\n", name, name, help);
+    line(out, "beckon_broker_%s_total %llu\n", name, (unsigned long long)value);
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, double value)
+{
+    line(out, "# TYPE %s gauge\n# HELP %s %s\n%s %.17g\n", name, name, help, name, value);
+}
+
+static void put_counters(struct buf *out, const struct metrics *metrics)
+{
+#define METRIC(name, help) counter(out, #name, help, metrics->name);
+#include "broker/metrics.def"
+#undef METRIC
+}
+
+static void put_gauges(struct buf *out, struct broker *broker)
+{
+    unsigned peers, sessions;
+
+    bus_counts(broker, &peers, &sessions);
+    gauge(out, "beckon_broker_connectors", "connectors linked", peers);
+    gauge(out, "beckon_broker_sessions", "client connections", sessions);
+    gauge(out, "beckon_broker_users", "people in memory", (double)users_count(broker));
+    gauge(out, "beckon_broker_devices", "devices in memory", (double)broker->devices.count);
+    gauge(out, "beckon_broker_generation", "generation of ownership", (double)broker->generation);
+    gauge(out, "beckon_broker_ready", "1 when the database can be used",
+          store_ready(broker->store) ? 1 : 0);
+}
+
+static void put_plugin_counter(void *arg, const char *plugin, const char *name, uint64_t value)
+{
+    line(arg, "beckon_plugin_events_total{plugin=\"%s\",event=\"%s\"} %llu\n", plugin, name,
+         (unsigned long long)value);
+}
+
+static void put_plugin_status(void *arg, const struct plugin_status *status)
+{
+    line(arg, "beckon_plugin_up{plugin=\"%s\",hosted=\"%s\"} %d\n", status->name,
+         status->hosted ? "true" : "false", status->up ? 1 : 0);
+}
+
+static void put_plugin_in_flight(void *arg, const struct plugin_status *status)
+{
+    line(arg, "beckon_plugin_in_flight{plugin=\"%s\"} %u\n", status->name, status->in_flight);
+}
+
+static void put_plugin_restarts(void *arg, const struct plugin_status *status)
+{
+    line(arg, "beckon_plugin_restarts_total{plugin=\"%s\"} %llu\n", status->name,
+         (unsigned long long)status->restarts);
+}
+
+static void put_plugins(struct buf *out, struct broker *broker)
+{
+    line(out,
+         "# TYPE beckon_plugin_up gauge\n# HELP beckon_plugin_up 1 when it takes deliveries\n");
+    plugins_each_status(broker, put_plugin_status, out);
+    line(out, "# TYPE beckon_plugin_in_flight gauge\n"
+              "# HELP beckon_plugin_in_flight deliveries it has\n");
+    plugins_each_status(broker, put_plugin_in_flight, out);
+    line(out, "# TYPE beckon_plugin_restarts counter\n"
+              "# HELP beckon_plugin_restarts starts of its process after the first\n");
+    plugins_each_status(broker, put_plugin_restarts, out);
+    line(out, "# TYPE beckon_plugin_events counter\n"
+              "# HELP beckon_plugin_events what plugins count themselves\n");
+    plugins_each_counter(broker, put_plugin_counter, out);
+}
+
+static unsigned open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (dir && readdir(dir))
+        count++;
+    if (dir)
+        closedir(dir);
+    return count > 3 ? count - 3 : 0; /* ., .. and the folder itself */
+}
+
+static void put_process(struct buf *out)
+{
+    struct rusage usage;
+    unsigned long pages = 0;
+    FILE *in = fopen("/proc/self/statm", "re");
+
+    getrusage(RUSAGE_SELF, &usage);
+    if (in && fscanf(in, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (in)
+        fclose(in);
+    line(out, "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n");
+    line(out, "process_cpu_seconds_total %.3f\n",
+         (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+             (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    gauge(out, "process_resident_memory_bytes", "memory in use",
+          (double)pages * (double)sysconf(_SC_PAGESIZE));
+    gauge(out, "process_open_fds", "descriptors in use", open_descriptors());
+}
+
+void http_metrics(struct http_call *call)
+{
+    struct buf out = {0};
+
+    put_counters(&out, &call->broker->metrics);
+    put_gauges(&out, call->broker);
+    put_plugins(&out, call->broker);
+    put_process(&out);
+    buf_put(&out, "# EOF\n", sizeof("# EOF\n")); /* with the NUL */
+    if (!buf_ok(&out)) {
+        buf_release(&out);
+        http_reply(call, MHD_HTTP_INTERNAL_SERVER_ERROR, "text/plain", NULL);
+        return;
+    }
+    http_reply(call, MHD_HTTP_OK, "application/openmetrics-text; version=1.0.0; charset=utf-8",
+               (char *)out.data);
+}
