@@ -43,6 +43,8 @@ static bool send_one(struct alert *alert, const struct step *step, struct messag
         return false;
     }
     alert->broker->metrics.notifications++;
+    if (route_has_alert(alert->broker, device))
+        alert_wake_at(alert, alert_flight_due(alert, flight));
     feed_take(&alert->feed);
     return true;
 }
