@@ -185,6 +185,8 @@ int main(int argc, char **argv)
     struct err_text et = {""};
     int r;
 
+    /* plugins and libraries write to sockets whose other end may be gone */
+    signal(SIGPIPE, SIG_IGN);
     process.reload = (struct option_reload){.command = &command,
                                             .table = broker_options,
                                             .count = broker_option_count,

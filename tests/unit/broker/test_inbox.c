@@ -184,9 +184,9 @@ void alert_connection_lost(struct device *d)
     (void)d;
 }
 
-void alert_adopt(struct broker *b, struct device *d, struct wire_list notified)
+void alert_adopt(struct broker *b, struct device *d, const struct wire_announce *announce)
 {
-    (void)b, (void)d, (void)notified;
+    (void)b, (void)d, (void)announce;
 }
 
 void trace_add(struct broker *b, const struct device *d, uint64_t seq, const char *step,
