@@ -171,10 +171,13 @@ def env(arguments):
 def ps(arguments):
     options, words = read_arguments(arguments, VAR_ONLY)
     refuse_words(words)
-    for process in existing_stack(options).processes():
+    stack = existing_stack(options)
+    for process in stack.processes():
         pid = process.pid()
         if pid is not None:
             print(process.name, process.index, pid)
+    for index, pid in enumerate(stack.plugin_hosts()):
+        print("plugin-host", index, pid)
     return 0
 
 
