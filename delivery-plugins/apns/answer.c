@@ -3,6 +3,7 @@
 #include "apns.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 /* How long a topic that the key must not use is not tried again. */
@@ -74,6 +75,8 @@ static void take_reason(const struct request *r, char reason[48], uint64_t *ret_
         n++;
     }
     reason[n] = '\0';
+    if (n == 0) /* no body, or not Apple's: a proxy's page */
+        snprintf(reason, 48, "status-%u", r->status % 1000);
     *ret_timestamp = json_is_integer(timestamp) && json_integer_value(timestamp) > 0
                          ? (uint64_t)json_integer_value(timestamp)
                          : 0;
@@ -83,33 +86,34 @@ static void take_reason(const struct request *r, char reason[48], uint64_t *ret_
 static void resign(struct request *r, struct connection *connection)
 {
     if (r->resigned) {
-        lane_failed(r->lane, "ExpiredProviderToken", true);
+        connection_drain(connection);
+        lane_failed(r->lane, "ExpiredProviderToken", true, 0);
         request_complete(r, DP_RETRY, 0, 0, "ExpiredProviderToken");
         return;
     }
     r->resigned = true;
     /* another request may have had it made anew already */
-    if (now_ms(r->lane->apns) - r->lane->key->signed_ms > 1000)
+    if (r->token_iat_s == r->lane->key->iat_s)
         token_expired(r->lane->key);
+    connection->draining = true; /* it stays wedged; the next one needs no pause, this is once */
     lane_again(r, "ExpiredProviderToken");
-    connection->draining = true; /* it stays wedged */
 }
 
 static void backoff(struct request *r, const char *reason)
 {
     uint64_t after_ms = r->has_retry_after ? r->retry_after_s * 1000 : 0;
 
-    lane_failed(r->lane, reason, false);
+    lane_failed(r->lane, reason, false, after_ms);
     request_complete(r, DP_RETRY, after_ms, 0, reason);
 }
 
-static void refused(struct request *r, struct connection *connection, const char *reason,
-                    uint64_t timestamp)
+static void refused(struct request *r, struct connection *connection, enum action action,
+                    const char *reason, uint64_t timestamp)
 {
     struct lane *lane = r->lane;
     struct apns *apns = lane->apns;
 
-    switch (find_action(r->status, reason)) {
+    switch (action) {
     case FAIL:
         request_complete(r, DP_FAILED, 0, 0, reason);
         break;
@@ -119,20 +123,23 @@ static void refused(struct request *r, struct connection *connection, const char
         request_complete(r, DP_FAILED, 0, 0, reason);
         break;
     case GONE:
-        request_complete(r, DP_DEVICE_GONE, 0, timestamp, reason);
+        /* without a time it is as of when it was sent: a newer registration stays */
+        request_complete(r, DP_DEVICE_GONE, 0, timestamp != 0 ? timestamp : r->sent_wall_ms,
+                         reason);
         break;
     case BAD_TOKEN:
         request_complete(r, DP_DEVICE_GONE, 0, r->sent_wall_ms, reason);
         break;
     case AGAIN:
-        connection->draining = true;
+        connection_drain(connection);
+        lane_failed(lane, reason, false, 0);
         lane_again(r, reason);
         break;
     case RESIGN:
         resign(r, connection);
         break;
     case TOKEN_PAUSE:
-        connection->draining = true;
+        connection_drain(connection);
         apns_log(apns, DP_LOG_WARNING, "provider tokens of key %s change too often",
                  lane->key->kid);
         request_complete(r, DP_RETRY, r->has_retry_after ? r->retry_after_s * 1000 : TOKEN_PAUSE_MS,
@@ -146,9 +153,11 @@ static void refused(struct request *r, struct connection *connection, const char
         request_complete(r, DP_FAILED, 0, 0, reason);
         break;
     case BREAK:
-        apns_log(apns, DP_LOG_ERROR, "the service refuses key %s of team %s: %s", lane->key->kid,
-                 lane->key->team, reason);
-        lane_failed(lane, reason, true);
+        connection_drain(connection); /* what is put right later shows on a new one */
+        if (lane->breaker != BREAKER_OPEN)
+            apns_log(apns, DP_LOG_ERROR, "the service refuses key %s of team %s: %s",
+                     lane->key->kid, lane->key->team, reason);
+        lane_failed(lane, reason, true, 0);
         request_complete(r, DP_RETRY, 0, 0, reason);
         break;
     case SHRINK:
@@ -166,12 +175,31 @@ static void refused(struct request *r, struct connection *connection, const char
     }
 }
 
+/* An answer about the device or the message shows that the provider's token was taken. */
+static bool shows_trust(unsigned status, enum action action)
+{
+    switch (action) {
+    case FAIL:
+    case DEFECT:
+    case GONE:
+    case BAD_TOKEN:
+    case STOP_TOPIC:
+    case SHRINK:
+    case DELAY:
+        return status != 403;
+    default:
+        return false;
+    }
+}
+
 void request_answered(struct request *r)
 {
     struct connection *connection = r->connection;
+    enum action action;
     char reason[48];
     uint64_t timestamp;
 
+    r->lane->moved_ms = now_ms(r->lane->apns);
     TAILQ_REMOVE(&connection->sent, r, link);
     connection->streams--;
     r->connection = NULL;
@@ -182,10 +210,10 @@ void request_answered(struct request *r)
         return;
     }
     take_reason(r, reason, &timestamp);
-    /* any answer but those about the provider shows that its token was taken */
-    if (r->status != 403 && r->status != 429 && r->status < 500) {
+    action = find_action(r->status, reason);
+    if (shows_trust(r->status, action)) {
         connection->trusted = true;
         lane_worked(r->lane);
     }
-    refused(r, connection, reason, timestamp);
+    refused(r, connection, action, reason, timestamp);
 }

@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Apple names no length; this is what a request line can reasonably carry. */
+#define DEVICE_TOKEN_MAX 1024
+/* Of bundle ids: what a phone registered becomes a header. */
+#define TOPIC_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-"
+/* A full lane that has seen no answer for so long is stalled, not busy. */
+#define STALLED_MS 2000
+#define STALLED_RETRY_MS 5000
+
 void apns_count(const struct apns *apns, const char *name)
 {
     apns->host->count(apns->host->ctx, name, 1);
@@ -52,13 +60,15 @@ static struct topic *find_topic(struct apns *apns, const char *name)
 {
     struct topic *any = NULL;
 
+    if (name[0] == '\0' || name[strspn(name, TOPIC_CHARACTERS)] != '\0')
+        return NULL;
     for (size_t i = 0; i < apns->topic_count; i++) {
         if (strcmp(apns->topics[i].name, name) == 0)
             return &apns->topics[i];
         if (strcmp(apns->topics[i].name, "*") == 0)
             any = &apns->topics[i];
     }
-    return name[0] != '\0' ? any : NULL;
+    return any;
 }
 
 static void refuse(const struct apns *apns, uint64_t id, const char *reason)
@@ -77,31 +87,57 @@ static int find_environment(const char *name)
     return strcmp(name, "development") == 0 ? DEVELOPMENT : -1;
 }
 
+/* -1 stops the host from asking for anybody: right for a lane that is merely busy, wrong for one
+ * that gets no answers. What is meant for that one comes again later, and the others go on. */
+static int32_t take(struct apns *apns, struct lane *lane, struct topic *topic,
+                    const struct dp_delivery *delivery)
+{
+    struct request *request;
+
+    if (lane->requests >= apns->options.in_flight) {
+        const struct dp_outcome outcome = {.struct_size = sizeof(outcome),
+                                           .kind = DP_RETRY,
+                                           .retry_after_ms = STALLED_RETRY_MS +
+                                                             apns_random(lane, STALLED_RETRY_MS),
+                                           .reason = "no-answers"};
+
+        if (now_ms(apns) - lane->moved_ms < STALLED_MS)
+            return -1;
+        apns_count(apns, "retried");
+        apns->host->complete(apns->host->ctx, delivery->id, &outcome);
+        return 0;
+    }
+    request = request_create(lane, topic, delivery);
+    if (!request)
+        return -1;
+    lane_add(lane, request);
+    return 0;
+}
+
 static int32_t apns_deliver(void *instance, const struct dp_delivery *delivery)
 {
     struct apns *apns = instance;
     const struct dp_device *device = delivery->device;
     int environment = find_environment(device->push_environment);
     struct topic *topic = find_topic(apns, device->push_topic);
-    struct request *request;
 
-    if (device->push_token[0] == '\0' || !delivery->notification) {
+    if (apns->closing)
+        return -1;
+    if (!delivery->notification) {
+        refuse(apns, delivery->id, "no-notification");
+    } else if (device->push_token[0] == '\0') {
         refuse(apns, delivery->id, "no-token");
+    } else if (device->push_token[strspn(device->push_token, "0123456789abcdefABCDEF")] != '\0' ||
+               strlen(device->push_token) > DEVICE_TOKEN_MAX) {
+        refuse(apns, delivery->id, "malformed-token");
     } else if (environment < 0) {
         refuse(apns, delivery->id, "unknown-environment");
     } else if (!topic) {
         refuse(apns, delivery->id, "topic-not-configured");
     } else if (topic->stopped_until_ms > now_ms(apns)) {
         refuse(apns, delivery->id, "TopicDisallowed");
-    } else if (apns->requests >= apns->options.in_flight) {
-        return -1;
     } else {
-        struct lane *lane = &apns->lanes[topic->key][environment];
-
-        request = request_create(lane, topic, delivery);
-        if (!request)
-            return -1;
-        lane_add(lane, request);
+        return take(apns, &apns->lanes[topic->key][environment], topic, delivery);
     }
     return 0;
 }
@@ -118,7 +154,7 @@ static void apns_cancel(void *instance, uint64_t id)
         TAILQ_FOREACH(r, &lane->queue, link)
         {
             /* one that was sent before may have been shown */
-            if (r->id != id || r->tries > 0)
+            if (r->id != id || r->sent_wall_ms != 0)
                 continue;
             TAILQ_REMOVE(&lane->queue, r, link);
             request_complete(r, DP_FAILED, 0, 0, "cancelled");
@@ -131,6 +167,7 @@ static void apns_close(void *instance)
 {
     struct apns *apns = instance;
 
+    apns->closing = true;
     for (size_t i = 0; i < apns->key_count; i++) {
         for (int e = 0; e < ENVIRONMENTS; e++)
             lane_fini(&apns->lanes[i][e]);

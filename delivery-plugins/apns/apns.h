@@ -32,7 +32,6 @@ struct key {
     const char *where;
     char token[512]; /* "bearer ..." ; "" = not signed yet */
     uint64_t iat_s;
-    uint64_t signed_ms;
 };
 
 struct topic {
@@ -71,12 +70,13 @@ struct request {
     struct topic *topic;
     char *topic_name; /* the device's: `topic` may stand for any */
     uint64_t id;
-    uint64_t began_ms;
+    uint64_t until_ms;     /* then it is a timeout */
     uint64_t sent_wall_ms; /* of the first try: a token registered later is another one */
     int32_t stream_id;
     enum request_state state;
     uint8_t tries;
     bool shrunk, resigned;
+    uint64_t token_iat_s; /* of the provider token it was sent with */
     char apns_id[37], collapse_id[37];
     char expiration[24], priority[4];
     char *path; /* /3/device/TOKEN */
@@ -121,6 +121,7 @@ struct lane {
     struct connection *connections[CONNECTIONS_MAX];
     struct request_list queue;
     uint32_t requests; /* queued and sent */
+    uint64_t moved_ms; /* last time that it was empty or had an answer */
     uint32_t connect_failures;
     uint64_t connect_not_before_ms;
     enum breaker breaker;
@@ -140,7 +141,8 @@ struct apns {
     size_t topic_count;
     struct lane lanes[KEYS_MAX][ENVIRONMENTS];
     SSL_CTX *ssl_ctx;
-    uint32_t requests;
+    BIO_METHOD *bio;
+    bool closing;
 };
 
 static inline uint64_t now_ms(const struct apns *apns)
@@ -169,6 +171,8 @@ struct request *request_create(struct lane *lane, struct topic *topic,
 /* Reports and frees. */
 void request_complete(struct request *request, uint32_t kind, uint64_t retry_after_ms,
                       uint64_t gone_at_ms, const char *reason);
+/* The first whose time is over; NULL. */
+struct request *request_first_late(const struct request_list *list, uint64_t now);
 /* Drops the message's content from the document. False: there is nothing to drop. */
 bool request_shrink(struct request *request);
 /* answer.c: the server's answer is complete: decides. */
@@ -183,28 +187,39 @@ void lane_add(struct lane *lane, struct request *request);
 void lane_run(struct lane *lane);
 /* The request goes again, first. Too often: RETRY with reason. */
 void lane_again(struct request *request, const char *reason);
-void lane_failed(struct lane *lane, const char *why, bool at_once);
+/* One failure more, which opens the breaker when there were enough, or at once. for_ms: at least so
+ * long, 0 = as the options say. */
+void lane_failed(struct lane *lane, const char *why, bool at_once, uint64_t for_ms);
 void lane_worked(struct lane *lane);
-/* A connection could not be made, or ended. */
+/* A connection could not be made, or broke, or was of no use: the next one waits. */
 void lane_connect_failed(struct lane *lane);
 
 /* connection.c */
 struct connection *connection_create(struct lane *lane);
 /* Its requests go again; its memory is freed now, or when its callback returns. */
 void connection_close(struct connection *connection, const char *why);
+/* It takes no more requests, and closes after the last answer. */
+void connection_drain(struct connection *connection);
 /* How many more requests it takes now. */
 uint32_t connection_room(const struct connection *connection);
-/* 0 or -1 (the connection is closed then). */
+/* Takes request. 0; -1: this connection can't any more, the request goes again. */
 int connection_send(struct connection *connection, struct request *request);
 void connection_flush(struct connection *connection);
 /* Deadlines: of the connection, its pings, its requests. */
 void connection_check(struct connection *connection);
 void connection_reset(struct connection *connection, struct request *request);
 
-/* resolve.c: getaddrinfo on a thread of its own; an address in figures is there at once. */
+/* quiet_bio.c: the method returned is owned; NULL when out of memory. */
+BIO_METHOD *quiet_bio_create(void);
+bool quiet_bio_attach(const BIO_METHOD *method, SSL *ssl, int fd);
+
+/* resolve.c: getaddrinfo on a thread of its own; an address in figures is there at once. Of several
+ * addresses the attempt'th is tried first. done is called later, once, unless cancelled. NULL when
+ * out of memory. */
 struct resolve;
 struct resolve *resolve_start(const struct dp_host *host, const struct endpoint *endpoint,
-                              void (*done)(void *arg, int fd, const char *error), void *arg);
+                              unsigned attempt, void (*done)(void *arg, int fd, const char *error),
+                              void *arg);
 void resolve_cancel(struct resolve *resolve);
 
 #endif

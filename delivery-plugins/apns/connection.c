@@ -17,6 +17,8 @@
 /* Streams we would ever open on one connection, whatever the server allows: more only queue there.
  */
 #define STREAMS_MAX 1000
+/* Reads in one turn: a server that never pauses must not keep the loop. */
+#define READS_MAX 64
 
 static void on_watch(void *arg, uint32_t events);
 
@@ -78,7 +80,7 @@ static void lost(struct connection *c, const char *why)
     if (c->state != CONNECTION_READY || !c->draining) {
         lane_connect_failed(lane);
         if (c->state != CONNECTION_READY)
-            lane_failed(lane, why, false);
+            lane_failed(lane, why, false, 0);
     }
     connection_close(c, why);
 }
@@ -135,9 +137,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     }
     TAILQ_REMOVE(&c->sent, r, link);
     c->streams--;
-    if (error == NGHTTP2_REFUSED_STREAM && r->tries > 0)
-        r->tries--; /* it was not looked at: that does not count */
-    lane_again(r, "stream-reset");
+    lane_again(r, error == NGHTTP2_REFUSED_STREAM ? "stream-refused" : "stream-reset");
     return 0;
 }
 
@@ -149,7 +149,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
         c->ping_ms = 0;
     if (frame->hd.type == NGHTTP2_GOAWAY && !c->draining) {
-        c->draining = true;
+        connection_drain(c);
         apns_count(c->lane->apns, "goaways");
         apns_log(c->lane->apns, DP_LOG_INFO, "%s says goodbye: %.*s", c->lane->endpoint->host,
                  frame->goaway.opaque_data_len > 100 ? 100 : (int)frame->goaway.opaque_data_len,
@@ -176,17 +176,27 @@ static bool start_session(struct connection *c)
     return r == 0 && nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, 2) == 0;
 }
 
+void connection_drain(struct connection *c)
+{
+    if (c->draining)
+        return;
+    c->draining = true;
+    /* one that never did any work is followed by the next after a pause, not at once for ever */
+    if (!c->trusted)
+        lane_connect_failed(c->lane);
+}
+
 uint32_t connection_room(const struct connection *c)
 {
-    uint32_t limit = 1;
+    uint32_t ours = c->trusted ? STREAMS_MAX : 1;
+    uint32_t limit;
 
     if (c->state != CONNECTION_READY || c->draining || c->dead)
         return 0;
-    if (c->trusted)
-        limit = nghttp2_session_get_remote_settings(c->session,
-                                                    NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    if (limit > STREAMS_MAX)
-        limit = STREAMS_MAX;
+    limit =
+        nghttp2_session_get_remote_settings(c->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    if (limit > ours)
+        limit = ours;
     /* a closed window would only move the queue to where nobody sees it */
     if (c->streams > 0 && nghttp2_session_get_remote_window_size(c->session) < 4096)
         return 0;
@@ -243,10 +253,11 @@ int connection_send(struct connection *c, struct request *r)
     r->stream_id = nghttp2_submit_request(c->session, NULL, headers,
                                           sizeof(headers) / sizeof(headers[0]), &payload, r);
     if (r->stream_id < 0) {
+        connection_drain(c); /* out of stream ids, or of memory */
         lane_again(r, "connection-lost");
-        c->draining = true; /* out of stream ids, or of memory */
         return -1;
     }
+    r->token_iat_s = c->lane->key->iat_s;
     if (r->sent_wall_ms == 0)
         r->sent_wall_ms = apns->host->wall_ms(apns->host->ctx);
     r->state = REQUEST_SENT;
@@ -316,11 +327,28 @@ void connection_flush(struct connection *c)
         c->out += r;
         c->out_len -= (size_t)r;
     }
+    /* what the server did wrong, nghttp2 has answered: nothing goes over this session any more */
+    if (!c->dead && c->state == CONNECTION_READY && c->out_len == 0 &&
+        !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session)) {
+        if (c->draining && c->streams == 0)
+            connection_close(c, "said goodbye");
+        else
+            lost(c, "protocol error");
+    }
     if (!c->dead && c->state == CONNECTION_READY)
         watch(c, DP_READABLE | (c->out_len > 0 ? (uint32_t)DP_WRITABLE : 0));
     c->inside = was_inside;
     if (c->dead && !was_inside)
         free_connection(c);
+}
+
+/* A certificate for another name is nobody's, so a failure here must end the connection. */
+static bool expect_name(struct connection *c)
+{
+    const char *host = c->lane->endpoint->host;
+
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), host) == 1 ||
+           (SSL_set_tlsext_host_name(c->ssl, host) == 1 && SSL_set1_host(c->ssl, host) == 1);
 }
 
 static void start_tls(struct connection *c)
@@ -335,14 +363,10 @@ static void start_tls(struct connection *c)
         return;
     }
     c->ssl = SSL_new(lane->apns->ssl_ctx);
-    if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1 ||
-        SSL_set_alpn_protos(c->ssl, h2, sizeof(h2)) != 0) {
+    if (!c->ssl || !quiet_bio_attach(lane->apns->bio, c->ssl, c->fd) ||
+        SSL_set_alpn_protos(c->ssl, h2, sizeof(h2)) != 0 || !expect_name(c)) {
         lost(c, "out of memory");
         return;
-    }
-    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->ssl), lane->endpoint->host) != 1) {
-        SSL_set_tlsext_host_name(c->ssl, lane->endpoint->host);
-        SSL_set1_host(c->ssl, lane->endpoint->host);
     }
     SSL_set_connect_state(c->ssl);
     c->state = CONNECTION_TLS;
@@ -382,6 +406,7 @@ static void handshake(struct connection *c)
 static void read_all(struct connection *c)
 {
     uint8_t data[READ_BYTES];
+    unsigned reads = 0;
     int len;
 
     do {
@@ -396,7 +421,8 @@ static void read_all(struct connection *c)
             if (used < 0)
                 lost(c, "protocol error");
         }
-    } while (!c->dead && len > 0);
+        /* what OpenSSL has decrypted already wakes nobody */
+    } while (!c->dead && len > 0 && (++reads < READS_MAX || SSL_pending(c->ssl) > 0));
     if (!c->dead && len <= 0 && !would_block(c, len))
         lost(c, "closed by the server");
 }
@@ -450,7 +476,8 @@ struct connection *connection_create(struct lane *lane)
     c->fd = -1;
     c->began_ms = now_ms(lane->apns);
     TAILQ_INIT(&c->sent);
-    c->resolve = resolve_start(lane->apns->host, lane->endpoint, on_resolved, c);
+    c->resolve =
+        resolve_start(lane->apns->host, lane->endpoint, lane->connect_failures, on_resolved, c);
     if (c->resolve)
         return c;
     free(c);
@@ -461,15 +488,16 @@ struct connection *connection_create(struct lane *lane)
 
 static void check_requests(struct connection *c)
 {
-    const struct options *o = &c->lane->apns->options;
-    struct request *r, *next;
+    struct lane *lane = c->lane;
+    struct request *r;
 
-    for (r = TAILQ_FIRST(&c->sent); r; r = next) {
-        next = TAILQ_NEXT(r, link);
-        if (now_ms(c->lane->apns) - r->began_ms < o->request_timeout_ms)
-            continue;
+    /* from the start each time: the host may deliver from inside complete, which moves the list */
+    while (!c->dead && (r = request_first_late(&c->sent, now_ms(lane->apns)))) {
         connection_reset(c, r);
-        apns_count(c->lane->apns, "timeouts");
+        apns_count(lane->apns, "timeouts");
+        if (!c->trusted)
+            connection_drain(c); /* it has never answered: not the one to try again */
+        lane_failed(lane, "no answer in time", false, 0);
         request_complete(r, DP_RETRY, 0, 0, "timeout");
     }
 }

@@ -8,14 +8,16 @@
 #define TRIES_MAX 3
 /* Deadlines are looked at so often. */
 #define TICK_MS 250
-#define RECONNECT_FIRST_MS 1000
+/* With its jitter 1 to 2 s; Apple takes rapid reconnecting for an attack. */
+#define RECONNECT_FIRST_MS 2000
+/* An operator who repaired something should not wait longer. */
 #define BREAKER_MAX_MS 60000
 
 void lane_init(struct lane *lane, struct apns *apns, struct key *key,
                const struct endpoint *endpoint)
 {
     *lane = (struct lane){.apns = apns, .key = key, .endpoint = endpoint};
-    lane->seed = now_ms(apns) ^ (uint64_t)(uintptr_t)lane;
+    lane->seed = (now_ms(apns) ^ (uint64_t)(uintptr_t)lane) | 1; /* 0 would stay 0 */
     TAILQ_INIT(&lane->queue);
 }
 
@@ -40,7 +42,7 @@ static void complete_queue(struct lane *lane, uint64_t after_ms, const char *rea
     }
 }
 
-void lane_failed(struct lane *lane, const char *why, bool at_once)
+void lane_failed(struct lane *lane, const char *why, bool at_once, uint64_t least_ms)
 {
     const struct options *o = &lane->apns->options;
     uint64_t for_ms = o->breaker_ms;
@@ -54,6 +56,8 @@ void lane_failed(struct lane *lane, const char *why, bool at_once)
     if (for_ms > BREAKER_MAX_MS)
         for_ms = BREAKER_MAX_MS;
     for_ms = for_ms / 2 + apns_random(lane, for_ms / 2 + 1);
+    if (for_ms < least_ms)
+        for_ms = least_ms;
     lane->breaker = BREAKER_OPEN;
     lane->breaker_opened++;
     lane->breaker_until_ms = now_ms(lane->apns) + for_ms;
@@ -93,8 +97,8 @@ void lane_add(struct lane *lane, struct request *request)
 {
     uint64_t now = now_ms(lane->apns);
 
-    lane->requests++;
-    lane->apns->requests++;
+    if (lane->requests++ == 0)
+        lane->moved_ms = now;
     if (lane->breaker == BREAKER_OPEN && now >= lane->breaker_until_ms)
         lane->breaker = BREAKER_HALF_OPEN;
     if (lane->breaker == BREAKER_OPEN) {
@@ -115,8 +119,15 @@ void lane_again(struct request *request, const char *reason)
 {
     struct lane *lane = request->lane;
 
-    if (++request->tries > TRIES_MAX) {
-        request_complete(request, DP_RETRY, 0, 0, reason);
+    if (lane->apns->closing || ++request->tries > TRIES_MAX) {
+        request_complete(request, DP_RETRY, 0, 0, lane->apns->closing ? "closing" : reason);
+        return;
+    }
+    if (lane->breaker == BREAKER_OPEN) {
+        uint64_t now = now_ms(lane->apns);
+        uint64_t wait_ms = lane->breaker_until_ms > now ? lane->breaker_until_ms - now : 0;
+
+        request_complete(request, DP_RETRY, wait_ms + apns_random(lane, 500), 0, "breaker-open");
         return;
     }
     request->state = REQUEST_QUEUED;
@@ -129,19 +140,12 @@ void lane_again(struct request *request, const char *reason)
     TAILQ_INSERT_HEAD(&lane->queue, request, link);
 }
 
-static bool timed_out(const struct lane *lane, const struct request *request)
-{
-    return now_ms(lane->apns) - request->began_ms >= lane->apns->options.request_timeout_ms;
-}
-
 static void check_queue(struct lane *lane)
 {
-    struct request *r, *next;
+    struct request *r;
 
-    for (r = TAILQ_FIRST(&lane->queue); r; r = next) {
-        next = TAILQ_NEXT(r, link);
-        if (!timed_out(lane, r))
-            continue;
+    /* from the start each time: the host may deliver from inside complete, which moves the list */
+    while ((r = request_first_late(&lane->queue, now_ms(lane->apns)))) {
         TAILQ_REMOVE(&lane->queue, r, link);
         apns_count(lane->apns, "timeouts");
         request_complete(r, DP_RETRY, 0, 0, "timeout");
@@ -162,10 +166,13 @@ static struct connection *roomiest(struct lane *lane, unsigned *ret_open, bool *
         if (!c || c->draining)
             continue;
         (*ret_open)++;
-        if (c->state != CONNECTION_READY)
+        if (connection_room(c) > 0) {
+            if (!best || c->streams < best->streams)
+                best = c;
+        } else if (!c->trusted) {
+            /* still to be made, or its first token is out: a second would learn nothing else */
             *ret_connecting = true;
-        else if (connection_room(c) > 0 && (!best || c->streams < best->streams))
-            best = c;
+        }
     }
     return best;
 }
@@ -219,7 +226,7 @@ void lane_run(struct lane *lane)
     }
     for (size_t i = 0; i < CONNECTIONS_MAX; i++)
         any = any || lane->connections[i];
-    if (!lane->timer && (any || !TAILQ_EMPTY(&lane->queue)))
+    if (!lane->timer && !lane->apns->closing && (any || !TAILQ_EMPTY(&lane->queue)))
         lane->timer = lane->apns->host->timer_start(lane->apns->host->ctx, TICK_MS, on_tick, lane);
 }
 
@@ -239,4 +246,5 @@ void lane_fini(struct lane *lane)
     }
     if (lane->timer)
         lane->apns->host->timer_stop(lane->apns->host->ctx, lane->timer);
+    lane->timer = 0;
 }

@@ -43,7 +43,9 @@ struct request *request_create(struct lane *lane, struct topic *topic,
     r->lane = lane;
     r->topic = topic;
     r->id = delivery->id;
-    r->began_ms = now_ms(lane->apns);
+    r->until_ms = now_ms(lane->apns) + lane->apns->options.request_timeout_ms;
+    if (delivery->deadline_ms != 0 && delivery->deadline_ms < r->until_ms)
+        r->until_ms = delivery->deadline_ms;
     r->payload = malloc(delivery->notification_size + 1);
     r->topic_name = strdup(delivery->device->push_topic);
     if (!r->payload || !r->topic_name ||
@@ -76,7 +78,6 @@ void request_complete(struct request *request, uint32_t kind, uint64_t retry_aft
     uint64_t id = request->id;
 
     lane->requests--;
-    apns->requests--;
     free(request->path);
     free(request->topic_name);
     free(request->payload);
@@ -97,6 +98,18 @@ void request_complete(struct request *request, uint32_t kind, uint64_t retry_aft
     }
     /* last: the host may deliver again from inside */
     apns->host->complete(apns->host->ctx, id, &outcome);
+}
+
+struct request *request_first_late(const struct request_list *list, uint64_t now)
+{
+    struct request *r;
+
+    TAILQ_FOREACH(r, list, link)
+    {
+        if (now >= r->until_ms)
+            return r;
+    }
+    return NULL;
 }
 
 bool request_shrink(struct request *request)

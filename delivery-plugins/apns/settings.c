@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,9 +15,12 @@
 
 struct reader {
     struct apns *apns;
+    const char *ca_where;
     char *error;
     size_t size;
 };
+
+#define ID_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static int fail(struct reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -47,7 +51,7 @@ static const struct number {
     {"expiration_s", offsetof(struct options, expiration_s), 2592000, 0, 31536000},
     {"reconnect_max_ms", offsetof(struct options, reconnect_max_ms), 60000, 1000, 3600000},
     {"breaker_failures", offsetof(struct options, breaker_failures), 5, 1, 1000},
-    {"breaker_ms", offsetof(struct options, breaker_ms), 5000, 100, 3600000},
+    {"breaker_ms", offsetof(struct options, breaker_ms), 5000, 100, 60000},
 };
 #define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
@@ -85,8 +89,10 @@ static int read_string(struct reader *r, const struct dp_setting *s, char **ret)
 
 static int read_id(struct reader *r, const struct dp_setting *s, char id[11])
 {
-    if (strlen(s->value) != 10)
-        return fail(r, "%s: \"%s\" is \"%s\", expected 10 characters", s->where, s->path, s->value);
+    /* it goes into the token's JSON as it is */
+    if (strlen(s->value) != 10 || strspn(s->value, ID_CHARACTERS) != 10)
+        return fail(r, "%s: \"%s\" is \"%s\", expected 10 letters and digits", s->where, s->path,
+                    s->value);
     memcpy(id, s->value, 11);
     return 0;
 }
@@ -103,7 +109,7 @@ static int add_topic(struct reader *r, const struct dp_setting *s, size_t key)
     if (s->value[0] == '\0')
         return fail(r, "%s: \"%s\" is empty, expected a bundle id", s->where, s->path);
     if (a->topic_count == TOPICS_MAX)
-        return fail(r, "%s: more than %d topics", s->where, TOPICS_MAX);
+        return fail(r, "%s: too many topics, expected at most %d", s->where, TOPICS_MAX);
     a->topics[a->topic_count].key = key;
     return read_string(r, s, &a->topics[a->topic_count++].name);
 }
@@ -120,7 +126,7 @@ static int read_key(struct reader *r, const struct dp_setting *s)
         return fail(r, "%s: \"%s\": expected keys = ( { team; kid; file; topics; } )", s->where,
                     s->path);
     if (index >= KEYS_MAX)
-        return fail(r, "%s: more than %d keys", s->where, KEYS_MAX);
+        return fail(r, "%s: too many keys, expected at most %d", s->where, KEYS_MAX);
     if (index >= r->apns->key_count)
         r->apns->key_count = index + 1;
     key = &r->apns->keys[index];
@@ -157,8 +163,10 @@ static int read_one(struct reader *r, const struct dp_setting *s)
         if (strcmp(path, s->path) == 0)
             return read_number(r, s, 1, 65535, &o->endpoint[i].port);
     }
-    if (strcmp(s->path, "tls.ca_file") == 0)
+    if (strcmp(s->path, "tls.ca_file") == 0) {
+        r->ca_where = s->where;
         return read_string(r, s, &o->ca_file);
+    }
     if (strncmp(s->path, "keys[", 5) == 0)
         return read_key(r, s);
     return fail(r,
@@ -177,6 +185,13 @@ static bool is_p256(const EVP_PKEY *pkey)
            strcmp(group, "prime256v1") == 0;
 }
 
+/* Without this OpenSSL would ask on the terminal. */
+static int no_passphrase(char *buf, int size, int writing, void *arg)
+{
+    (void)buf, (void)size, (void)writing, (void)arg;
+    return -1;
+}
+
 static int load_key(struct reader *r, struct key *key)
 {
     FILE *in;
@@ -187,11 +202,15 @@ static int load_key(struct reader *r, struct key *key)
     if (!in)
         return fail(r, "%s: could not open the key file \"%s\": %s", key->where, key->file,
                     strerror(errno));
-    key->pkey = PEM_read_PrivateKey(in, NULL, NULL, NULL);
+    key->pkey = PEM_read_PrivateKey(in, NULL, no_passphrase, NULL);
     fclose(in);
+    ERR_clear_error();
     if (!key->pkey)
-        return fail(r, "%s: \"%s\" holds no private key, expected Apple's .p8 file (PKCS#8 PEM)",
-                    key->where, key->file);
+        return fail(
+            r,
+            "%s: \"%s\" holds no private key that can be read without a passphrase, expected "
+            "Apple's .p8 file (PKCS#8 PEM)",
+            key->where, key->file);
     if (!is_p256(key->pkey))
         return fail(r, "%s: the key in \"%s\" is not for ES256, expected a P-256 key", key->where,
                     key->file);
@@ -215,14 +234,16 @@ static int check(struct reader *r)
                         a->keys[i].where, a->keys[i].kid);
     }
     a->ssl_ctx = SSL_CTX_new(TLS_client_method());
-    if (!a->ssl_ctx || SSL_CTX_set_min_proto_version(a->ssl_ctx, TLS1_2_VERSION) != 1)
+    a->bio = quiet_bio_create();
+    if (!a->ssl_ctx || !a->bio || SSL_CTX_set_min_proto_version(a->ssl_ctx, TLS1_2_VERSION) != 1)
         return fail(r, "out of memory");
     SSL_CTX_set_verify(a->ssl_ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_mode(a->ssl_ctx,
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (a->options.ca_file ? SSL_CTX_load_verify_file(a->ssl_ctx, a->options.ca_file) != 1
                            : SSL_CTX_set_default_verify_paths(a->ssl_ctx) != 1)
-        return fail(r, "tls.ca_file: could not read \"%s\", expected PEM certificates",
+        return fail(r, "%s: \"tls.ca_file\": could not read \"%s\", expected PEM certificates",
+                    r->ca_where ? r->ca_where : "by default",
                     a->options.ca_file ? a->options.ca_file : "the system's certificates");
     return 0;
 }
@@ -259,4 +280,5 @@ void settings_free(struct apns *apns)
         free(apns->options.endpoint[i].host);
     free(apns->options.ca_file);
     SSL_CTX_free(apns->ssl_ctx);
+    BIO_meth_free(apns->bio);
 }

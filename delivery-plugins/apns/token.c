@@ -9,6 +9,10 @@
 #include <string.h>
 
 #define P256_BYTES 32
+/* Apple: not more often than every 20 minutes. */
+#define UPDATE_LEAST_S 1200
+/* How far the clock may be set back before a token from its future is replaced. */
+#define CLOCK_STEP_S 30
 
 /* base64url without padding, NUL-terminated. */
 static void encode(const unsigned char *data, size_t len, char *text)
@@ -70,14 +74,15 @@ const char *token_get(struct apns *apns, struct key *key)
     /* after ExpiredProviderToken: as young as it can be */
     if (key->token[0] == '\0' && key->iat_s >= iat_s)
         iat_s = wall_s;
-    if (key->token[0] != '\0' && key->iat_s >= iat_s && wall_s - key->iat_s < 3600)
+    /* one made outside the steps, or before the clock was set back, is not given up early */
+    if (key->token[0] != '\0' && wall_s + CLOCK_STEP_S >= key->iat_s &&
+        (key->iat_s >= iat_s || wall_s - key->iat_s < UPDATE_LEAST_S))
         return key->token;
     if (!make(key, iat_s)) {
         apns_log(apns, DP_LOG_ERROR, "could not sign a provider token with key %s", key->kid);
         return NULL;
     }
     key->iat_s = iat_s;
-    key->signed_ms = now_ms(apns);
     apns_count(apns, "tokens_signed");
     return key->token;
 }
