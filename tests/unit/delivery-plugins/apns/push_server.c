@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,11 +316,14 @@ static void on_listener(void *arg, uint32_t events)
 {
     struct push_server *s = arg;
     struct push_peer *p = &s->peers[s->peer_count];
+    int one = 1;
     int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     (void)events;
     if (fd < 0)
         return;
+    /* the test's clock does not wait for Nagle and delayed acknowledgements */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     ck_assert_msg(s->peer_count < PUSH_PEERS_MAX, "too many connections");
     s->peer_count++;
     *p = (struct push_peer){.server = s,
@@ -335,9 +339,8 @@ static void on_listener(void *arg, uint32_t events)
 
 void push_server_listen(struct push_server *s)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(s->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr.s_addr = htonl(s->address)};
     socklen_t len = sizeof(address);
     int one = 1;
 
@@ -361,7 +364,8 @@ void push_server_refuse(struct push_server *s)
 
 void push_server_init(struct push_server *s, struct push_host *host, const struct push_keys *keys)
 {
-    *s = (struct push_server){.host = host, .keys = keys, .fd = -1, .max_streams = 100};
+    *s = (struct push_server){
+        .host = host, .keys = keys, .fd = -1, .address = INADDR_LOOPBACK, .max_streams = 100};
     s->requests = calloc(PUSH_REQUESTS_MAX, sizeof(*s->requests));
     ck_assert_ptr_nonnull(s->requests);
     bio = quiet_bio_create();

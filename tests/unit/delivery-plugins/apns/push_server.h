@@ -60,7 +60,8 @@ struct push_request {
 struct push_server {
     struct push_host *host;
     const struct push_keys *keys;
-    int fd; /* -1 = refuses connections */
+    int fd;           /* -1 = refuses connections */
+    uint32_t address; /* 127.0.0.1; another one for the next push_server_listen */
     uint16_t port;
     struct push_peer peers[PUSH_PEERS_MAX];
     size_t peer_count;
