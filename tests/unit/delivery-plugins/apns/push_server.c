@@ -310,8 +310,6 @@ static void on_peer(void *arg, uint32_t events)
 
 /* --- connections --- */
 
-static BIO_METHOD *bio;
-
 static void on_listener(void *arg, uint32_t events)
 {
     struct push_server *s = arg;
@@ -330,7 +328,7 @@ static void on_listener(void *arg, uint32_t events)
                             .fd = fd,
                             .ssl = SSL_new(s->keys->server),
                             .accepted_ms = s->host->wheel.now_ms};
-    ck_assert(quiet_bio_attach(bio, p->ssl, fd));
+    ck_assert(quiet_bio_attach(s->bio, p->ssl, fd));
     SSL_set_accept_state(p->ssl);
     watch_peer(p, DP_READABLE);
     if (s->hang_up)
@@ -368,8 +366,8 @@ void push_server_init(struct push_server *s, struct push_host *host, const struc
         .host = host, .keys = keys, .fd = -1, .address = INADDR_LOOPBACK, .max_streams = 100};
     s->requests = calloc(PUSH_REQUESTS_MAX, sizeof(*s->requests));
     ck_assert_ptr_nonnull(s->requests);
-    bio = quiet_bio_create();
-    ck_assert_ptr_nonnull(bio);
+    s->bio = quiet_bio_create();
+    ck_assert_ptr_nonnull(s->bio);
     push_server_listen(s);
 }
 
@@ -381,7 +379,7 @@ void push_server_fini(struct push_server *s)
         nghttp2_session_del(s->peers[i].session);
         SSL_free(s->peers[i].ssl);
     }
-    BIO_meth_free(bio);
+    BIO_meth_free(s->bio);
     free(s->requests);
 }
 

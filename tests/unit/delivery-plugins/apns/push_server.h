@@ -60,6 +60,7 @@ struct push_request {
 struct push_server {
     struct push_host *host;
     const struct push_keys *keys;
+    BIO_METHOD *bio;
     int fd;           /* -1 = refuses connections */
     uint32_t address; /* 127.0.0.1; another one for the next push_server_listen */
     uint16_t port;
