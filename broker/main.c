@@ -186,7 +186,7 @@ int main(int argc, char **argv)
     int r;
 
     /* plugins and libraries write to sockets whose other end may be gone */
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     process.reload = (struct option_reload){.command = &command,
                                             .table = broker_options,
                                             .count = broker_option_count,
