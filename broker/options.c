@@ -1,6 +1,7 @@
 /* options - the broker's option table. Each default says why it is what it is. */
 #include "broker/options.h"
 
+#include "broker/http_config.h"
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
 #include "common/auth_keys.h"
@@ -136,5 +137,13 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
+    if (options->http_listen[0] != '\0') {
+        struct http_config http;
+        int r = http_config_read(options, &set->config, &http, et);
+
+        if (r < 0)
+            return r;
+        http_config_fini(&http);
+    }
     return plugin_check_files(&set->config, options->plugin_dir, et);
 }
