@@ -211,11 +211,25 @@ static void route_call(struct http_call *call, const char *method)
 
 /* --- libmicrohttpd --- */
 
+static unsigned connections(const struct http *http)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return info ? info->num_connections : 0;
+}
+
+/* At its limit the daemon stops watching its listening socket, and watches it again only in a run
+ * that begins below the limit: without that one nothing would ever wake it. */
 static void run(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG left_ms;
+    unsigned before;
 
-    MHD_run(http->daemon);
+    do {
+        before = connections(http);
+        MHD_run(http->daemon);
+    } while (connections(http) < before);
     loop_timer_cancel(http->broker->loop, &http->timer);
     if (MHD_get_timeout(http->daemon, &left_ms) == MHD_YES)
         loop_timer_add(http->broker->loop, &http->timer, left_ms);

@@ -83,7 +83,7 @@ const struct option broker_options[] = {
     {"http.tls_key", OPTION_STRING, AT(http_tls_key), "", 0, 4096, false,
      "PEM file with the certificate's key", NULL},
     {"http.max_connections", OPTION_UINT, AT(http_max_connections), "256", 1, 65535, false,
-     "HTTP clients at once; more are closed", NULL},
+     "HTTP clients at once; more wait until one leaves", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
      "keys whose tokens are good at the HTTP door, as in the connector's configuration: "
      "( { kid = \"...\"; algorithm = \"HS256\"; file = \"...\"; } )",
