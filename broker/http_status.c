@@ -150,7 +150,8 @@ static void put_process(struct buf *out)
         pages = 0;
     if (in)
         fclose(in);
-    line(out, "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n");
+    line(out, "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n"
+              "# HELP process_cpu_seconds processor time used\n");
     line(out, "process_cpu_seconds_total %.3f\n",
          (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
              (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);

@@ -1,6 +1,7 @@
 /* options - the broker's option table. Each default says why it is what it is. */
 #include "broker/options.h"
 
+#include "broker/http_config.h"
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
 #include "common/auth_keys.h"
@@ -82,7 +83,7 @@ const struct option broker_options[] = {
     {"http.tls_key", OPTION_STRING, AT(http_tls_key), "", 0, 4096, false,
      "PEM file with the certificate's key", NULL},
     {"http.max_connections", OPTION_UINT, AT(http_max_connections), "256", 1, 65535, false,
-     "HTTP clients at once; more are closed", NULL},
+     "HTTP clients at once; more wait until one leaves", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
      "keys whose tokens are good at the HTTP door, as in the connector's configuration: "
      "( { kid = \"...\"; algorithm = \"HS256\"; file = \"...\"; } )",
@@ -136,5 +137,13 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
+    if (options->http_listen[0] != '\0') {
+        struct http_config http;
+        int r = http_config_read(options, &set->config, &http, et);
+
+        if (r < 0)
+            return r;
+        http_config_fini(&http);
+    }
     return plugin_check_files(&set->config, options->plugin_dir, et);
 }
