@@ -30,7 +30,7 @@ struct key {
     EVP_PKEY *pkey;
     char *file; /* while settings are read */
     const char *where;
-    char token[512]; /* "bearer ..." ; "" = not signed yet */
+    char token[640]; /* "bearer ..." ; "" = not signed yet */
     uint64_t iat_s;
 };
 
