@@ -21,6 +21,7 @@ struct faulty {
     uint64_t held[HELD_MAX]; /* mode later, full, close-silent: ids without an outcome */
     size_t held_count;
     uint64_t timer;
+    const struct dp_device *device; /* mode keeps-pointers: of the last delivery */
 };
 
 static bool is(const struct faulty *f, const char *mode)
@@ -47,6 +48,8 @@ static void on_timer(void *arg)
 
     f->timer = 0;
     f->held_count = 0;
+    if (is(f, "keeps-pointers"))
+        f->host->log(f->host->ctx, DP_LOG_INFO, f->device->user);
     for (size_t i = 0; i < count; i++)
         report(f, f->held[i], DP_ACCEPTED, NULL);
 }
@@ -133,7 +136,7 @@ static int32_t misbehave(struct faulty *f, uint64_t id)
     } else if (is(f, "unknown")) {
         report(f, id, DP_ACCEPTED, NULL);
         report(f, id + 1000000, DP_ACCEPTED, NULL);
-    } else if (is(f, "later")) {
+    } else if (is(f, "later") || is(f, "keeps-pointers")) {
         hold(f, id, 1);
     } else if (is(f, "close-silent") || is(f, "stuck")) {
         hold(f, id, 0);
@@ -156,6 +159,7 @@ static int32_t faulty_deliver(void *instance, const struct dp_delivery *delivery
         hold(f, delivery->id, 1);
         return 0;
     }
+    f->device = delivery->device;
     if (++f->count % f->every == 0)
         return misbehave(f, delivery->id);
     report(f, delivery->id, DP_ACCEPTED, NULL);
