@@ -7,8 +7,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         gcc \
         libc6-dev \
         libconfig-dev \
+        libcurl4-openssl-dev \
         libjansson-dev \
         libjwt-dev \
+        libmicrohttpd-dev \
+        libnghttp2-dev \
         libpq-dev \
         libssl-dev \
         libsystemd-dev \
@@ -26,6 +29,7 @@ RUN cmake --preset release -DCMAKE_INSTALL_PREFIX=/usr \
 FROM debian:bookworm-slim AS runtime
 RUN apt-get update && apt-get install -y --no-install-recommends \
         libconfig9 \
+        libcurl4 \
         libjansson4 \
         libjwt0 \
         libpq5 \

@@ -29,13 +29,13 @@ command=$(sed -n 's/^    \(cc -shared .*\)$/\1/p' "$(pkg-config --variable=templ
     exit 1
 }
 eval "$command"
-LD_LIBRARY_PATH='' "$work/prefix/bin/plugin-check" --set greeting=hello mine.so
+"$work/prefix/bin/plugin-check" --set greeting=hello mine.so
 cmp "$(pkg-config --variable=templatedir beckon-plugin)/mine.c" mine.c
 # and the way of those who have CMake
 mkdir cmake-way
 cp "$(pkg-config --variable=templatedir beckon-plugin)"/* cmake-way
-cmake -S cmake-way -B cmake-way/build > log && cmake --build cmake-way/build > log || {
+if ! cmake -S cmake-way -B cmake-way/build > log || ! cmake --build cmake-way/build >> log; then
     cat log
     exit 1
-}
+fi
 "$work/prefix/bin/plugin-check" --set greeting=hello cmake-way/build/mine.so
