@@ -1,130 +1,162 @@
-/* apns-simulator - Apple's provider API on this machine: strict where Apple is, and misbehaving on
- * request. docs/apns-simulator.md */
-#include "common/auto.h"
-#include "common/log.h"
-#include "common/option.h"
-#include "control.h"
-#include "door.h"
-#include "provider_token.h"
-#include "pushes.h"
-#include "simulator.h"
-
-#include <errno.h>
+/* apns-simulator - start order, signals, end.
+ *
+ * Keys and certificates first, then both doors: whoever can reach it can use it. Exit status: 0
+ * after SIGTERM or SIGINT, 1 when it can't start, 2 for a configuration error. */
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-#define AT(field) offsetof(struct options, field)
+#include "common/auto.h"
+#include "common/log.h"
 
-static const struct option options[] = {
-    {"log.level", OPTION_STRING, AT(log_level), "info", 0, 16, false,
-     "error, warning, info or debug", NULL},
-    {"listen.address", OPTION_STRING, AT(listen_address), "127.0.0.1", 0, 64, false,
-     "IPv4 or IPv6 address of the provider API", NULL},
-    {"listen.port", OPTION_UINT, AT(listen_port), "2197", 1, 65535, false, "its port", NULL},
-    {"control.address", OPTION_STRING, AT(control_address), "127.0.0.1", 0, 64, false,
-     "IPv4 address of the control door; anyone who reaches it is trusted", NULL},
-    {"control.port", OPTION_UINT, AT(control_port), "2198", 1, 65535, false, "its port", NULL},
-    {"directory", OPTION_STRING, AT(directory), ".", 0, 4000, false,
-     "where the certificates (ca.pem for clients) and the provider's key are made and kept", NULL},
-    {"tls.certificate", OPTION_STRING, AT(tls_certificate), "", 0, 4096, false,
-     "PEM file; empty: made in the directory", NULL},
-    {"tls.key", OPTION_STRING, AT(tls_key), "", 0, 4096, false, "PEM file of its key", NULL},
-    {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
-     "keys of providers: ( { team = \"...\"; kid = \"...\"; file = \"key.pem\"; } ); none: one is "
-     "made",
-     provider_keys_check},
-    {"auth.team", OPTION_STRING, AT(team), "BECKONTEAM", 0, 15, false, "team id of the made key",
-     NULL},
-    {"auth.key_id", OPTION_STRING, AT(key_id), "BECKONKEY1", 0, 15, false,
-     "key id of the made key, which is AuthKey_KEYID.p8 in the directory", NULL},
-    {"auth.min_token_interval_s", OPTION_UINT, AT(min_token_interval_s), "1200", 0, 86400, false,
-     "provider tokens that change more often are refused, seconds", NULL},
-    {"limits.max_concurrent_streams", OPTION_UINT, AT(max_concurrent_streams), "1000", 1, 100000,
-     false, "streams of a connection once its token was accepted; one before", NULL},
-    {"limits.max_connections", OPTION_UINT, AT(max_connections), "1000", 1, 10000, false,
-     "connections at once; more are closed", NULL},
-    {"limits.max_pushes", OPTION_UINT, AT(max_pushes), "100000", 1, 10000000, false,
-     "pushes kept for the control door; then the oldest go", NULL},
-    {"environment", OPTION_STRING, AT(environment), "development", 0, 16, false,
-     "development: answers carry apns-unique-id, as the sandbox does", NULL},
+#include "control.h"
+#include "door.h"
+#include "simulator.h"
+
+/* What is under way is milliseconds from its end unless somebody asked for a delay. */
+#define STOP_MAX_MS 1000
+
+struct process {
+    struct simulator simulator;
+    struct option_set options;
+    bool stopping;
 };
 
 static const struct option_command command = {
     .program = "apns-simulator",
     .version = BECKON_VERSION,
-    .summary = "Apple's push service for development and tests",
+    .summary = "stands in for Apple's push service: its rules, its answers, its bad days",
+    .check = options_check,
 };
 
-static void on_stop(void *arg, int signo)
+static void on_stopped(void *arg)
 {
-    struct simulator *simulator = arg;
+    struct process *process = arg;
 
-    log_info(NULL, "stopping on signal %d", signo);
-    loop_stop(simulator->loop);
+    loop_stop(process->simulator.loop);
 }
 
-static int start(struct simulator *simulator, const struct option_set *set, struct err_text *et)
+/* A second signal ends it at once. */
+static void on_stop_signal(void *arg, int signo)
 {
-    enum log_level level;
+    struct process *process = arg;
+
+    log_info(NULL, "stopping on signal %d", signo);
+    if (process->stopping) {
+        loop_stop(process->simulator.loop);
+        return;
+    }
+    process->stopping = true;
+    IGNORE_RESULT(sd_notify(0, "STOPPING=1")); /* nobody may be listening */
+    door_stop(process->simulator.door, STOP_MAX_MS, on_stopped, process);
+}
+
+static int start_auth(struct process *process, struct err_text *et)
+{
+    struct simulator *simulator = &process->simulator;
+    const struct options *options = &simulator->options;
+    const config_setting_t *setting = config_lookup(&process->options.config, "auth.keys");
+    const struct provider_key_default made = {options->auth_directory, options->auth_team,
+                                              options->auth_kid};
+    struct provider_keys keys = {0};
+    int r = setting != NULL && config_setting_length(setting) > 0
+                ? provider_keys_load(setting, &keys, et)
+                : provider_keys_make(&made, &keys, et);
+
+    if (r < 0)
+        return r;
+    simulator->judge.auth = provider_auth_create(&keys, options->min_token_interval_s);
+    if (simulator->judge.auth != NULL)
+        return 0;
+    provider_keys_fini(&keys);
+    return err_set(et, ERR_NO_MEMORY, "out of memory");
+}
+
+static int start_parts(struct process *process, struct err_text *et)
+{
+    struct simulator *simulator = &process->simulator;
+    const struct options *options = &simulator->options;
     int r;
 
-    if (log_level_parse(simulator->options.log_level, &level) < 0)
-        return err_set(et, ERR_CONFIG,
-                       "log.level is \"%s\", expected error, warning, info or debug",
-                       simulator->options.log_level);
-    log_init("apns-simulator", 0, level);
-    if (mkdir(simulator->options.directory, S_IRWXU) < 0 && errno != EEXIST)
-        return err_set(et, ERR_CONFIG, "could not make the directory \"%s\": %m",
-                       simulator->options.directory);
+    /* OpenSSL writes to sockets that may be closed. */
+    if (sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL) < 0)
+        return err_set(et, ERR_SYSTEM, "could not ignore SIGPIPE");
     simulator->loop = loop_create();
-    simulator->tokens = json_object();
-    if (!simulator->loop || !simulator->tokens || pushes_create(simulator) < 0)
-        return err_set(et, ERR_NO_MEMORY, "out of memory");
-    r = provider_keys_create(simulator, &set->config, et);
+    simulator->rules = device_rules_create();
+    simulator->pushes = pushes_create(options->store_max_pushes, options->store_max_bytes);
+    if (simulator->loop == NULL || simulator->rules == NULL || simulator->pushes == NULL)
+        return err_set(et, ERR_NO_MEMORY, "could not set up the process: out of memory");
+    r = start_auth(process, et);
+    if (r < 0)
+        return r;
+    simulator->judge.topics = config_lookup(&process->options.config, "topics");
+    simulator->judge.environment = options->environment;
+    simulator->judge.rules = simulator->rules;
+    simulator->judge.behaviour = &simulator->behaviour;
+    if (loop_signal_add(simulator->loop, SIGTERM, on_stop_signal, process) < 0 ||
+        loop_signal_add(simulator->loop, SIGINT, on_stop_signal, process) < 0)
+        return err_set(et, ERR_SYSTEM, "could not set up signals");
+    r = door_create(simulator, et);
+    return r < 0 ? r : control_create(simulator, et);
+}
+
+static void stop_parts(struct simulator *simulator)
+{
+    door_destroy(simulator->door);
+    control_destroy(simulator->control);
+    provider_auth_destroy(simulator->judge.auth);
+    device_rules_destroy(simulator->rules);
+    if (simulator->loop != NULL)
+        loop_destroy(simulator->loop); /* and what was closed in the last turn */
+    pushes_destroy(simulator->pushes);
+}
+
+static int start_log(const struct options *options, struct err_text *et)
+{
+    enum log_level level;
+
+    if (log_level_parse(options->log_level, &level) < 0)
+        return err_set(et, ERR_CONFIG, "log.level is \"%s\"", options->log_level);
+    log_init("apns-simulator", 0, level);
+    return 0;
+}
+
+static int serve(struct process *process, struct err_text *et)
+{
+    const struct options *options = &process->simulator.options;
+    int r = options_check(&process->options, et);
+
     if (r == 0)
-        r = door_create(simulator, et);
+        r = start_log(options, et);
     if (r == 0)
-        r = control_create(simulator, et);
-    if (r == 0 && (loop_signal_add(simulator->loop, SIGTERM, on_stop, simulator) < 0 ||
-                   loop_signal_add(simulator->loop, SIGINT, on_stop, simulator) < 0))
-        r = err_set(et, ERR_SYSTEM, "could not set up signals");
-    return r;
+        r = start_parts(process, et);
+    if (r < 0)
+        return r;
+    log_info(NULL, "listening on %s port %u (APNs) and %s port %u (control)",
+             options->listen_address, options->listen_port, options->control_address,
+             options->control_port);
+    IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
+    r = loop_run(process->simulator.loop);
+    return r < 0 ? err_set(et, r, "the event loop failed: %s", err_string(r)) : 0;
 }
 
 int main(int argc, char **argv)
 {
-    static struct simulator simulator;
-    struct option_set set;
+    static struct process process;
     struct err_text et = {""};
     int r;
 
-    signal(SIGPIPE, SIG_IGN);
-    option_set_init(&set, options, ARRAY_LEN(options), &simulator.options);
-    r = option_command_line(&set, &command, argc, argv);
+    option_set_init(&process.options, simulator_options, simulator_option_count,
+                    &process.simulator.options);
+    r = option_command_line(&process.options, &command, argc, argv);
     if (r != 0) {
-        option_set_fini(&set);
+        option_set_fini(&process.options);
         return r < 0 ? 2 : 0;
     }
-    r = start(&simulator, &set, &et);
-    if (r < 0) {
+    r = serve(&process, &et);
+    if (r < 0)
         fprintf(stderr, "apns-simulator: %s\n", et.text);
-    } else {
-        log_info(NULL, "provider API on %s port %u, control door on %s port %u",
-                 simulator.options.listen_address, simulator.options.listen_port,
-                 simulator.options.control_address, simulator.options.control_port);
-        IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
-        r = loop_run(simulator.loop);
-    }
-    if (simulator.loop) {
-        control_destroy(&simulator);
-        door_destroy(&simulator);
-        provider_keys_destroy(&simulator);
-        pushes_destroy(&simulator);
-        json_decref(simulator.tokens);
-        loop_destroy(simulator.loop);
-    }
-    option_set_fini(&set);
+    stop_parts(&process.simulator);
+    option_set_fini(&process.options);
     return r == ERR_CONFIG ? 2 : r < 0;
 }

@@ -1,24 +1,22 @@
-/* provider_token - the JWT of a provider: ES256, signed with a key that this simulator knows. */
+/* provider_token - a provider's JSON Web Token (RFC 7519, ES256) taken apart and verified.
+ *
+ * Not libjwt: it takes only R||S signatures, and clients exist that send DER, which Apple accepts.
+ * Pure but for OpenSSL's per-thread state. */
 #ifndef BECKON_APNS_SIMULATOR_PROVIDER_TOKEN_H
 #define BECKON_APNS_SIMULATOR_PROVIDER_TOKEN_H
 
-#include "common/bytes.h"
-#include "common/err.h"
+#include "provider_key.h"
 
-#include <libconfig.h>
+#include <stdint.h>
 
-struct simulator;
+struct provider_claims {
+    const struct provider_key *key; /* of the kid in the header; its team is the claim iss */
+    uint64_t issued_s;              /* iat */
+};
 
-/* Reads `auth.keys`, or makes a key of its own in the directory. ERR_CONFIG, ERR_SYSTEM with et. */
-MUST_CHECK int provider_keys_create(struct simulator *simulator, const config_t *config,
-                                    struct err_text *et);
-void provider_keys_destroy(struct simulator *simulator);
-/* The shape of `auth.keys`. For the option table. */
-int provider_keys_check(const config_setting_t *setting, struct err_text *et);
-
-/* Checks the authorization header's value at wall_s. NULL and the team (NUL-terminated, at most 10
- * characters): good. Else Apple's reason. */
-const char *provider_token_check(struct simulator *simulator, struct bytes authorization,
-                                 uint64_t wall_s, char ret_team[16]);
+/* Checks everything but time: form, algorithm, kid, iss, signature. keys are borrowed for as long
+ * as ret_claims lives. 0; ERR_INVALID; ERR_NO_MEMORY. */
+MUST_CHECK int provider_token_verify(const struct provider_keys *keys, const char *text,
+                                     struct provider_claims *ret_claims);
 
 #endif

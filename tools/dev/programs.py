@@ -41,7 +41,8 @@ auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} 
 APNS_CONFIG = """# Made by ./dev; overwritten at every start of this process.
 listen: {{ port = {apns_port}; }};
 control: {{ port = {apns_control_port}; }};
-directory = "{apns_dir}";
+tls: {{ directory = "{apns_dir}"; }};
+auth: {{ directory = "{apns_dir}"; }};
 """
 CONFIGS = {"broker": BROKER_CONFIG, "connector": CONNECTOR_CONFIG, "apns-simulator": APNS_CONFIG}
 PROGRAMS = {"broker": "beckon-broker", "connector": "beckon-connector",
