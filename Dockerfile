@@ -1,4 +1,4 @@
-# Beckon's images: `broker` (with beckonctl, which also migrates the schema) and `connector`.
+# Beckon's images: `broker` (with beckonctl, which also migrates the schema), `connector` and `apns-simulator`.
 # The runtime packages are checked against what the programs link by tests/docker/check_runtime_libs.sh.
 
 FROM debian:bookworm-slim AS build
@@ -28,10 +28,13 @@ RUN cmake --preset release -DCMAKE_INSTALL_PREFIX=/usr \
 
 FROM debian:bookworm-slim AS runtime
 RUN apt-get update && apt-get install -y --no-install-recommends \
+        ca-certificates \
         libconfig9 \
         libcurl4 \
         libjansson4 \
         libjwt0 \
+        libmicrohttpd12 \
+        libnghttp2-14 \
         libpq5 \
         libssl3 \
         libsystemd0 \
@@ -39,14 +42,19 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libzmq5 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin beckon \
-    && install -d -o beckon -g beckon -m 0700 /var/lib/beckon/keys
+    && install -d -o beckon -g beckon -m 0700 /var/lib/beckon/keys /var/lib/beckon/apns
 COPY --from=build /out/usr/ /usr/
 USER beckon
 
 FROM runtime AS broker
 COPY etc/docker/broker.conf /etc/beckon/broker.conf
-EXPOSE 7400
+EXPOSE 7400 7480
 ENTRYPOINT ["/usr/bin/beckon-broker", "--config", "/etc/beckon/broker.conf"]
+
+FROM runtime AS apns-simulator
+EXPOSE 2197 2198
+ENTRYPOINT ["/usr/bin/apns-simulator", "--set", "listen.address=0.0.0.0", "--set", "control.address=0.0.0.0", \
+            "--set", "tls.directory=/var/lib/beckon/apns", "--set", "auth.directory=/var/lib/beckon/apns"]
 
 FROM runtime AS connector
 COPY etc/docker/connector.conf /etc/beckon/connector.conf

@@ -30,11 +30,13 @@ listed=$(sed -n '/^FROM .* AS runtime$/,/^USER/p' Dockerfile |
 [ -n "$listed" ] || fail "no runtime packages found in the Dockerfile"
 
 mapfile -t objects < <(find "$out/root/usr" -type f \( -path '*/bin/*' -o -name '*.so' \) | sort)
-for program in beckon-broker beckon-connector beckonctl; do
+for program in apns-simulator beckon-broker beckon-connector beckon-plugin-host beckonctl plugin-check; do
     [ -x "$out/root/usr/bin/$program" ] || fail "$program is not installed"
 done
-find "$out/root/usr/lib" -path '*/beckon/plugins/live.so' | grep -q . ||
-    fail "the live plugin is not installed"
+for plugin in live local-push apns webhook; do
+    find "$out/root/usr/lib" -path "*/beckon/plugins/$plugin.so" | grep -q . ||
+        fail "the plugin $plugin is not installed"
+done
 [ -f "$out/root/usr/share/beckon/schema/migrations/0001_base.sql" ] ||
     fail "the schema is not installed"
 
