@@ -83,7 +83,7 @@ void plugin_hosts_destroy(struct plugin_hosts *hosts)
     if (!hosts)
         return;
     if (hosts->context)
-        zmq_ctx_term(hosts->context); /* it also unlinks the sockets */
+        zmq_ctx_term(hosts->context);
     if (hosts->dir[0] != '\0')
         rmdir(hosts->dir);
     free(hosts);

@@ -7,6 +7,7 @@
 #include "broker/plugin_remote.h"
 #include "broker/plugin_settings.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,6 +199,7 @@ static int load_named(const struct entry *entry, const char *plugin_dir,
         r = plugin_file_load(path, &file, et);
     if (r < 0)
         return r;
+    assert(file.descriptor);
     if (strcmp(file.descriptor->name, entry->name) != 0)
         r = err_set(et, ERR_PLUGIN, "plugin \"%s\" calls itself \"%s\", expected \"%s\"", path,
                     file.descriptor->name, entry->name);

@@ -10,13 +10,12 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static int reap(struct plugin_process *process)
 {
@@ -106,18 +105,18 @@ void plugin_process_end(struct plugin_process *process, uint64_t wait_ms)
 
 uint64_t plugin_process_rss(const struct plugin_process *process)
 {
-    unsigned long long pages = 0;
-    char path[64];
+    char path[64], line[128] = "", *resident;
     FILE *file;
 
     snprintf(path, sizeof(path), "/proc/%d/statm", (int)process->pid);
     file = fopen(path, "re");
     if (!file)
         return 0;
-    if (fscanf(file, "%*s %llu", &pages) != 1)
-        pages = 0;
+    if (!fgets(line, sizeof(line), file))
+        line[0] = '\0';
     fclose(file);
-    return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
+    resident = strchr(line, ' '); /* the second number, in pages: proc(5) */
+    return resident ? strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 void plugin_process_describe(int status, char *buf, size_t size)

@@ -151,6 +151,13 @@ static void on_answer_timer(struct timer *timer)
 
 /* --- the end of a process --- */
 
+/* ZeroMQ leaves the socket's file behind. It is gone already when the process got to open. */
+static void close_link(struct plugin_remote *remote)
+{
+    plugin_link_close(&remote->link);
+    unlink(remote->socket_path);
+}
+
 static void schedule_restart(struct plugin_remote *remote)
 {
     uint64_t delay_ms = BACKOFF_MAX_MS;
@@ -176,7 +183,7 @@ static void lose(struct plugin_remote *remote, const char *reason)
     remote->state = remote->process.pid != 0 ? ENDING : DOWN;
     remote->ping_ms = 0;
     loop_timer_cancel(loop, &remote->heartbeat);
-    plugin_link_close(&remote->link);
+    close_link(remote);
     plugin_process_kill(&remote->process);
     report_all(remote, reason);
 }
@@ -359,7 +366,7 @@ static int start(struct plugin_remote *remote, struct err_text *et)
         return r;
     r = spawn_host(remote, et);
     if (r < 0) {
-        plugin_link_close(&remote->link);
+        close_link(remote);
         return r;
     }
     remote->state = STARTING;
@@ -480,7 +487,7 @@ static void close_remote(struct plugin *plugin)
     plugin_process_end(&remote->process, remote->state == UP ? CLOSE_MS : 0);
     plugin_link_drain(&remote->link);
     report_all(remote, "plugin-closed");
-    plugin_link_close(&remote->link);
+    close_link(remote);
     remote->state = DOWN;
     loop_timer_cancel(plugin->broker->loop, &remote->heartbeat);
     loop_timer_cancel(plugin->broker->loop, &remote->restart);

@@ -26,13 +26,14 @@ static const char document[] =
 
 void rig_defect(struct rig *rig, const char *fmt, ...)
 {
+    char made[sizeof(rig->defect)];
     va_list args;
 
-    if (rig->defect[0] != '\0')
-        return;
     va_start(args, fmt);
-    vsnprintf(rig->defect, sizeof(rig->defect), fmt, args);
+    vsnprintf(made, sizeof(made), fmt, args);
     va_end(args);
+    if (rig->defect[0] == '\0')
+        memcpy(rig->defect, made, sizeof(made));
 }
 
 bool rig_ok(const struct rig *rig)

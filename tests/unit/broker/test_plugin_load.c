@@ -105,12 +105,14 @@ static int open_text(const char *text)
     config_t config;
     int r;
 
+    broker.loop = loop_create();
     config_init(&config);
     ck_assert_int_eq(config_read_string(&config, text), CONFIG_TRUE);
     r = plugins_create(&broker, &config, &et);
     if (r == 0)
         ck_assert_ptr_nonnull(plugin_find(&broker, "test"));
     plugins_destroy(&broker);
+    loop_destroy(broker.loop);
     config_destroy(&config);
     return r;
 }

@@ -422,6 +422,8 @@ START_TEST(runtime_dir_is_removed)
 
     ck_assert_ptr_nonnull(mkdtemp(base));
     broker.options.plugin_host_runtime_dir = base;
+    ck_assert_int_eq(open_plugin("open-fails", 1, 10), ERR_PLUGIN);
+    plugins_destroy(&broker);
     ck_assert_int_eq(open_plugin("ok", 1, 10), 0);
     ck_assert_int_ne(rmdir(base), 0); /* ours is in it */
     plugins_destroy(&broker);
