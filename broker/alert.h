@@ -45,7 +45,8 @@ void alert_on_skip(struct device *device, uint64_t seq);
 /* The socket is gone: what was in flight on it is due. */
 void alert_connection_lost(struct device *device);
 /* A connector tells what notifications it has in flight. */
-void alert_adopt(struct broker *broker, struct device *device, struct wire_list notified);
+void alert_adopt(struct broker *broker, struct device *device,
+                 const struct wire_announce *announce);
 
 /* --- outcomes, from delivery.c --- */
 

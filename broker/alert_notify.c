@@ -43,6 +43,8 @@ static bool send_one(struct alert *alert, const struct step *step, struct messag
         return false;
     }
     alert->broker->metrics.notifications++;
+    if (route_has_alert(alert->broker, device))
+        alert_wake_at(alert, alert_flight_due(alert, flight));
     feed_take(&alert->feed);
     return true;
 }
@@ -144,27 +146,39 @@ void alert_connection_lost(struct device *device)
     feed_seek(&alert->feed, alerted_up_to(device) + 1);
 }
 
-void alert_adopt(struct broker *broker, struct device *device, struct wire_list notified)
+/* What the connector has sent and not got acknowledged, and what it has: everything up to there
+ * that is not in its list was shown, or needed no showing. Except what is on its way as a message:
+ * that has its own deadline. */
+void alert_adopt(struct broker *broker, struct device *device, const struct wire_announce *announce)
 {
-    struct alert *alert = notified.count > 0 ? alert_of(broker, device) : NULL;
-    uint64_t seq;
+    struct wire_list list = announce->notified;
+    uint64_t seq = alerted_up_to(device), newest = announce->notified_seq, open = 0;
+    struct alert *alert;
 
-    if (!alert)
+    if (newest <= seq && list.count == 0)
         return;
-    while (wire_seq_next(&notified, &seq) == 1) {
-        struct flight *flight;
+    alert = alert_of(broker, device);
+    if (!alert)
+        return; /* out of memory: it is alerted again, with the same id */
+    while (seq < device->user->last_seq) {
+        struct flight *flight = NULL;
 
-        if (seq <= alerted_up_to(device) || seq > device->user->last_seq ||
-            (alert->notified.count > 0 &&
-             seq <= flight_at(&alert->notified, alert->notified.count - 1)->seq))
-            continue;
-        flight = flight_push(&alert->notified, seq, FLIGHT_ADOPTED);
-        if (!flight)
-            return; /* out of memory: it is alerted again, with the same id */
-        flight->sent_ms = loop_now_ms(broker->loop);
-        flight->ack_ms = route_ack_ms(broker, true);
+        while (open <= seq && wire_seq_next(&list, &open) == 1)
+            ;
+        seq++;
+        if (seq > newest && open < seq)
+            break;
+        if (seq == open)
+            flight = flight_push(&alert->notified, seq, FLIGHT_ADOPTED);
+        else if (!flight_open(flight_find(&device->flights, (uint32_t)seq)))
+            flight_push(&alert->notified, seq, FLIGHT_DONE);
+        if (flight) {
+            flight->sent_ms = loop_now_ms(broker->loop);
+            flight->ack_ms = route_ack_ms(broker, true);
+        }
         feed_seek(&alert->feed, seq + 1);
     }
+    alert_settle(alert);
 }
 
 void alert_notify_outcome(struct broker *broker, uint64_t id, const struct dp_outcome *outcome)

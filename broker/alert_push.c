@@ -264,6 +264,9 @@ static bool go_on(struct alert *alert)
         return true;
     }
     alert_wake_at(alert, push->due_ms);
+    if (push->message->expires_at_ms != 0)
+        alert_wake_at(
+            alert, now_ms + (push->message->expires_at_ms - loop_wall_ms(alert->broker->loop)) + 1);
     if (push->sent)
         return false;
     if (classify(alert, seq, &state) == NEXT_WAIT) {

@@ -3,28 +3,26 @@
 
 #include "broker/broker.h"
 #include "broker/http_api.h"
-#include "common/auth_keys.h"
+#include "broker/http_config.h"
 #include "common/auto.h"
 #include "common/log.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Bodies of this door's calls so far are empty; an envelope fits many times. */
 #define BODY_MAX 1048576
-#define FILE_MAX 65536
 /* A client that is slower than this holds a connection that somebody else needs. */
 #define TIMEOUT_S 30
 
 struct http {
     struct broker *broker;
     struct MHD_Daemon *daemon;
-    struct token_keys *keys; /* NULL: none are configured */
+    struct http_config config;
     struct http_api *api;
-    char *certificate, *key;
     loop_id io;
     struct timer timer;
     struct loop_task wake;
@@ -65,7 +63,11 @@ void http_reply(struct http_call *call, unsigned status, const char *type, char 
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         if (status == MHD_HTTP_UNAUTHORIZED)
-            MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+            MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                    call->token_given ? "Bearer error=\"invalid_token\""
+                                                      : "Bearer");
+        if (call->too_large) /* the rest of the body is not read */
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
             MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     } else {
@@ -82,6 +84,42 @@ void http_reply_json(struct http_call *call, unsigned status, json_t *document)
     http_reply(call, status, "application/json", text);
 }
 
+/* peer=ADDRESS:PORT user=USER, as far as they are known. */
+static size_t describe_call(const void *object, char *out, size_t size)
+{
+    const struct http_call *call = object;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *peer = info ? info->client_addr : NULL;
+    bool six = peer && peer->sa_family == AF_INET6;
+    char host[64], port[16], text[96];
+    size_t len = 0;
+
+    if (peer &&
+        getnameinfo(peer, six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in), host,
+                    sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+        snprintf(text, sizeof(text), six ? "[%s]:%s" : "%s:%s", host, port);
+        len = log_kv(out, size, len, "peer", text);
+    }
+    if (call->claims.user[0] != '\0')
+        len = log_kv(out, size, len, "user", call->claims.user);
+    return len;
+}
+
+/* A path that is not there is what anybody's browser or scanner asks for. */
+static void log_refusal(const struct http_call *call, unsigned status, const char *detail)
+{
+    const struct log_subject subject = {describe_call, call};
+    uint64_t now_ms = loop_now_ms(call->broker->loop);
+
+    if (status == MHD_HTTP_NOT_FOUND)
+        log_limited(now_ms, LOG_DEBUG, &subject, "http: %u for \"%s\": %s", status, call->path,
+                    detail);
+    else if (status >= 400 && status < 500)
+        log_limited(now_ms, LOG_WARNING, &subject, "http: %u for \"%s\": %s", status, call->path,
+                    detail);
+}
+
 void http_problem(struct http_call *call, unsigned status, const char *detail)
 {
     json_t *document =
@@ -90,6 +128,7 @@ void http_problem(struct http_call *call, unsigned status, const char *detail)
     char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
 
     json_decref(document);
+    log_refusal(call, status, detail);
     http_reply(call, status, "application/problem+json", text);
 }
 
@@ -132,10 +171,11 @@ static bool authorize(struct http_call *call)
     const struct http *http = call->broker->http;
     const char *why = "", *value = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
                                                                MHD_HTTP_HEADER_AUTHORIZATION);
+    char detail[128];
 
     if (call->route->access == HTTP_ANYONE)
         return true;
-    if (!http->keys) {
+    if (!http->config.tokens) {
         http_problem(call, MHD_HTTP_FORBIDDEN,
                      "no keys are configured (auth.keys), so that no token is good here");
         return false;
@@ -144,17 +184,13 @@ static bool authorize(struct http_call *call)
         http_problem(call, MHD_HTTP_UNAUTHORIZED, "expected \"Authorization: Bearer TOKEN\"");
         return false;
     }
-    switch (token_verify(http->keys, bytes_of_string(value + sizeof(bearer) - 1),
-                         loop_wall_ms(call->broker->loop) / 1000, &call->claims, &why)) {
-    case TOKEN_VALID:
+    call->token_given = true;
+    if (token_verify(http->config.tokens, bytes_of_string(value + sizeof(bearer) - 1),
+                     loop_wall_ms(call->broker->loop) / 1000, &call->claims, &why) == TOKEN_VALID)
         return true;
-    case TOKEN_UNVERIFIABLE:
-        http_problem(call, MHD_HTTP_UNAUTHORIZED, why);
-        return false;
-    case TOKEN_REFUSED:
-        break;
-    }
-    http_problem(call, MHD_HTTP_FORBIDDEN, why);
+    /* expired or of another issuer as well: RFC 6750 section 3.1 */
+    snprintf(detail, sizeof(detail), "the token: %s", why);
+    http_problem(call, MHD_HTTP_UNAUTHORIZED, detail);
     return false;
 }
 
@@ -163,9 +199,7 @@ static void route_call(struct http_call *call, const char *method)
     bool path_known;
 
     call->route = find_route(call, call->path, method, &path_known);
-    if (call->too_large) {
-        http_problem(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has at most 1048576 bytes");
-    } else if (!call->route && path_known) {
+    if (!call->route && path_known) {
         http_problem(call, MHD_HTTP_METHOD_NOT_ALLOWED, "expected GET");
     } else if (!call->route) {
         http_problem(call, MHD_HTTP_NOT_FOUND, "there is no such path");
@@ -177,11 +211,25 @@ static void route_call(struct http_call *call, const char *method)
 
 /* --- libmicrohttpd --- */
 
+static unsigned connections(const struct http *http)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return info ? info->num_connections : 0;
+}
+
+/* At its limit the daemon stops watching its listening socket, and watches it again only in a run
+ * that begins below the limit: without that one nothing would ever wake it. */
 static void run(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG left_ms;
+    unsigned before;
 
-    MHD_run(http->daemon);
+    do {
+        before = connections(http);
+        MHD_run(http->daemon);
+    } while (connections(http) < before);
     loop_timer_cancel(http->broker->loop, &http->timer);
     if (MHD_get_timeout(http->daemon, &left_ms) == MHD_YES)
         loop_timer_add(http->broker->loop, &http->timer, left_ms);
@@ -219,18 +267,38 @@ static struct http_call *call_create(struct http *http, struct MHD_Connection *c
     return NULL;
 }
 
-static void take_body(struct http_call *call, const char *data, size_t len)
+/* A body that says how long it is, is refused before it is read. */
+static bool announces_too_much(struct MHD_Connection *connection)
+{
+    const char *text =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    return text && strtoull(text, NULL, 10) > BODY_MAX;
+}
+
+static bool take_body(struct http_call *call, const char *data, size_t len)
 {
     char *grown =
         call->buffer_len + len > BODY_MAX ? NULL : realloc(call->buffer, call->buffer_len + len);
 
-    if (!grown) {
-        call->too_large = true;
-        return;
-    }
+    if (!grown)
+        return false;
     memcpy(grown + call->buffer_len, data, len);
     call->buffer = grown;
     call->buffer_len += len;
+    return true;
+}
+
+static enum MHD_Result queue(struct http_call *call)
+{
+    enum MHD_Result r;
+
+    if (!call->response)
+        return MHD_NO; /* out of memory: the connection is closed */
+    r = MHD_queue_response(call->connection, call->status, call->response);
+    MHD_destroy_response(call->response);
+    call->response = NULL;
+    return r;
 }
 
 static enum MHD_Result on_call(void *arg, struct MHD_Connection *connection, const char *path,
@@ -238,15 +306,22 @@ static enum MHD_Result on_call(void *arg, struct MHD_Connection *connection, con
                                size_t *data_len, void **state)
 {
     struct http_call *call = *state;
-    enum MHD_Result r;
 
     (void)version;
     if (!call) {
-        *state = call_create(arg, connection, path);
-        return *state ? MHD_YES : MHD_NO;
+        *state = call = call_create(arg, connection, path);
+        if (!call)
+            return MHD_NO;
+        call->too_large = announces_too_much(connection);
+        if (!call->too_large)
+            return MHD_YES;
+        http_problem(call, MHD_HTTP_CONTENT_TOO_LARGE, "a body has at most 1048576 bytes");
+        return queue(call);
     }
     if (*data_len > 0) {
-        take_body(call, data, *data_len);
+        /* in the middle of a body nothing can be said: the connection is closed */
+        if (!take_body(call, data, *data_len))
+            return MHD_NO;
         *data_len = 0;
         return MHD_YES;
     }
@@ -259,12 +334,7 @@ static enum MHD_Result on_call(void *arg, struct MHD_Connection *connection, con
             return MHD_YES;
         }
     }
-    if (!call->response)
-        return MHD_NO; /* out of memory: the connection is closed */
-    r = MHD_queue_response(connection, call->status, call->response);
-    MHD_destroy_response(call->response);
-    call->response = NULL;
-    return r;
+    return queue(call);
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
@@ -295,95 +365,28 @@ static void on_log(void *arg, const char *format, va_list args)
 
 /* --- start and end --- */
 
-static char *read_file(const char *option, const char *path, struct err_text *et)
-{
-    FILE *in = fopen(path, "re");
-    char *text = in ? calloc(1, FILE_MAX) : NULL;
-
-    if (!in)
-        err_set(et, ERR_CONFIG, "%s: could not open \"%s\": %m", option, path);
-    else if (!text || fread(text, 1, FILE_MAX - 1, in) == 0)
-        err_set(et, ERR_CONFIG, "%s: \"%s\" is empty, expected PEM", option, path);
-    if (in)
-        fclose(in);
-    if (text && text[0] == '\0') {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-/* HOST:PORT, [HOST]:PORT */
-static int parse_listen(const char *listen, struct sockaddr_storage *ret, struct err_text *et)
-{
-    const char *colon = strrchr(listen, ':');
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    char host[64] = "";
-    unsigned long port = 0;
-    char *end = NULL;
-
-    if (colon) {
-        snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-        port = strtoul(colon + 1, &end, 10);
-    }
-    if (host[0] == '[' && host[strlen(host) - 1] == ']') {
-        memmove(host, host + 1, strlen(host));
-        host[strlen(host) - 1] = '\0';
-    }
-    in.sin_port = in6.sin6_port = htons((uint16_t)port);
-    if (end && *end == '\0' && port > 0 && port < 65536) {
-        if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
-            memcpy(ret, &in, sizeof(in));
-            return 0;
-        }
-        if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
-            memcpy(ret, &in6, sizeof(in6));
-            return 0;
-        }
-    }
-    return err_set(et, ERR_CONFIG,
-                   "http.listen is \"%s\", expected ADDRESS:PORT, as 127.0.0.1:7480 or [::1]:7480",
-                   listen);
-}
-
-static int read_tls(struct http *http, const struct options *o, struct err_text *et)
-{
-    if (o->http_tls_certificate[0] == '\0' && o->http_tls_key[0] == '\0')
-        return 0;
-    if (o->http_tls_certificate[0] == '\0' || o->http_tls_key[0] == '\0')
-        return err_set(et, ERR_CONFIG,
-                       "http.tls_certificate and http.tls_key: expected both or neither");
-    http->certificate = read_file("http.tls_certificate", o->http_tls_certificate, et);
-    http->key = http->certificate ? read_file("http.tls_key", o->http_tls_key, et) : NULL;
-    return http->key ? 0 : ERR_CONFIG;
-}
-
-static int listen_on(struct http *http, const struct sockaddr_storage *address, struct err_text *et)
+static int listen_on(struct http *http, struct err_text *et)
 {
     const struct options *o = &http->broker->options;
+    const struct http_config *config = &http->config;
     const union MHD_DaemonInfo *info;
-    bool six = address->ss_family == AF_INET6;
+    bool six = config->address.ss_family == AF_INET6;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, config->certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, config->key},
         {MHD_OPTION_END, 0, NULL},
     };
 
+    errno = 0;
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-            (six ? (unsigned)MHD_USE_IPv6 : 0u) | (http->key ? (unsigned)MHD_USE_TLS : 0u),
+            (six ? (unsigned)MHD_USE_IPv6 : 0u) | (config->key ? (unsigned)MHD_USE_TLS : 0u),
         0, NULL, NULL, on_call, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http,
-        MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)address, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-        MHD_OPTION_CONNECTION_LIMIT, o->http_max_connections, MHD_OPTION_LISTENING_ADDRESS_REUSE,
-        1u, MHD_OPTION_ARRAY, http->key ? tls : &tls[2], MHD_OPTION_END);
-    if (!http->daemon && http->key)
-        return err_set(
-            et, ERR_CONFIG,
-            "http: could not listen on %s with \"%s\" and \"%s\": the port is in use, or "
-            "the files are no PEM certificate and its key",
-            o->http_listen, o->http_tls_certificate, o->http_tls_key);
+        MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&config->address,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, o->http_max_connections,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, config->key ? tls : &tls[2],
+        MHD_OPTION_END);
     if (!http->daemon)
         return err_set(et, ERR_SYSTEM, "http: could not listen on %s: %m", o->http_listen);
     info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -395,14 +398,9 @@ static int listen_on(struct http *http, const struct sockaddr_storage *address, 
 
 int http_create(struct broker *broker, const config_t *config, struct err_text *et)
 {
-    const struct options *o = &broker->options;
-    const struct token_policy policy = {
-        .issuer = o->auth_issuer, .audience = o->auth_audience, .leeway_s = o->auth_leeway_s};
-    struct sockaddr_storage address = {0};
     struct http *http;
-    int r;
 
-    if (o->http_listen[0] == '\0')
+    if (broker->options.http_listen[0] == '\0')
         return 0;
     http = calloc(1, sizeof(*http));
     if (!http)
@@ -411,18 +409,32 @@ int http_create(struct broker *broker, const config_t *config, struct err_text *
     http->broker = broker;
     timer_init(&http->timer, on_timer);
     http->wake = (struct loop_task){.fn = on_wake, .arg = http};
-    r = parse_listen(o->http_listen, &address, et);
+    return http_config_read(&broker->options, config, &http->config, et);
+}
+
+int http_start(struct broker *broker, struct err_text *et)
+{
+    struct http *http = broker->http;
+    int r;
+
+    if (!http)
+        return 0;
+    http->api = http_api_create(broker);
+    r = http->api ? listen_on(http, et) : err_set(et, ERR_NO_MEMORY, "out of memory");
     if (r == 0)
-        r = auth_keys_load(&policy, config, &http->keys, et);
-    if (r == 0)
-        r = read_tls(http, o, et);
-    if (r == 0) {
-        http->api = http_api_create(broker);
-        r = http->api ? listen_on(http, &address, et) : err_set(et, ERR_NO_MEMORY, "out of memory");
-    }
-    if (r == 0)
-        log_info(NULL, "http on %s%s", o->http_listen, http->key ? " (TLS)" : "");
+        log_info(NULL, "http on %s%s", broker->options.http_listen,
+                 http->config.key ? " (TLS)" : "");
     return r;
+}
+
+void http_take_tokens(struct broker *broker, struct token_keys *tokens)
+{
+    if (!broker->http) {
+        token_keys_destroy(tokens);
+        return;
+    }
+    token_keys_destroy(broker->http->config.tokens);
+    broker->http->config.tokens = tokens;
 }
 
 struct http_api *http_api_of(struct broker *broker)
@@ -444,9 +456,7 @@ void http_destroy(struct broker *broker)
         MHD_run(http->daemon);
         MHD_stop_daemon(http->daemon);
     }
-    token_keys_destroy(http->keys);
-    free(http->certificate);
-    free(http->key);
+    http_config_fini(&http->config);
     free(http);
     broker->http = NULL;
 }

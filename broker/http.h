@@ -14,9 +14,14 @@
 
 struct broker;
 
-/* Listens, if it is configured. ERR_CONFIG, ERR_SYSTEM with et. */
+/* Reads the configuration, if the door is configured; nothing is touched yet. ERR_CONFIG,
+ * ERR_NO_MEMORY with et. */
 MUST_CHECK int http_create(struct broker *broker, const config_t *config, struct err_text *et);
+/* Listens, if the door is configured. ERR_SYSTEM, ERR_NO_MEMORY with et. */
+MUST_CHECK int http_start(struct broker *broker, struct err_text *et);
 void http_destroy(struct broker *broker);
+/* A reload: takes the keys (http_config_read_tokens), which count from the next call on. */
+void http_take_tokens(struct broker *broker, struct token_keys *tokens);
 
 /* --- for the handlers --- */
 
@@ -32,7 +37,7 @@ struct http_call {
     /* http.c's own */
     char *path, *buffer;
     size_t buffer_len;
-    bool routed, too_large, suspended;
+    bool routed, too_large, suspended, token_given;
     struct MHD_Response *response;
     unsigned status;
 };

@@ -51,11 +51,6 @@ struct http_api *http_api_create(struct broker *broker)
     return NULL;
 }
 
-bool http_api_ready(const struct http_api *api)
-{
-    return pg_ready(api->pg);
-}
-
 static void finish(struct question *question, const PGresult *result)
 {
     struct http_call *call = question->call;

@@ -19,6 +19,5 @@ struct http_api *http_api_of(struct broker *broker);
  * answer. False: too many wait. */
 MUST_CHECK bool http_api_trace(struct http_api *api, struct http_call *call, const struct mid *mid,
                                void (*done)(struct http_call *call, const PGresult *result));
-bool http_api_ready(const struct http_api *api);
 
 #endif

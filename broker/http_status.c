@@ -88,21 +88,27 @@ static void put_plugin_counter(void *arg, const char *plugin, const char *name, 
          (unsigned long long)value);
 }
 
-static void put_plugin_status(void *arg, const struct plugin_status *status)
+static void put_plugin_status(void *arg, const char *plugin, bool hosted, bool up, size_t in_flight,
+                              uint64_t restarts)
 {
-    line(arg, "beckon_plugin_up{plugin=\"%s\",hosted=\"%s\"} %d\n", status->name,
-         status->hosted ? "true" : "false", status->up ? 1 : 0);
+    (void)in_flight, (void)restarts;
+    line(arg, "beckon_plugin_up{plugin=\"%s\",hosted=\"%s\"} %d\n", plugin,
+         hosted ? "true" : "false", up ? 1 : 0);
 }
 
-static void put_plugin_in_flight(void *arg, const struct plugin_status *status)
+static void put_plugin_in_flight(void *arg, const char *plugin, bool hosted, bool up,
+                                 size_t in_flight, uint64_t restarts)
 {
-    line(arg, "beckon_plugin_in_flight{plugin=\"%s\"} %u\n", status->name, status->in_flight);
+    (void)hosted, (void)up, (void)restarts;
+    line(arg, "beckon_plugin_in_flight{plugin=\"%s\"} %zu\n", plugin, in_flight);
 }
 
-static void put_plugin_restarts(void *arg, const struct plugin_status *status)
+static void put_plugin_restarts(void *arg, const char *plugin, bool hosted, bool up,
+                                size_t in_flight, uint64_t restarts)
 {
-    line(arg, "beckon_plugin_restarts_total{plugin=\"%s\"} %llu\n", status->name,
-         (unsigned long long)status->restarts);
+    (void)hosted, (void)up, (void)in_flight;
+    line(arg, "beckon_plugin_restarts_total{plugin=\"%s\"} %llu\n", plugin,
+         (unsigned long long)restarts);
 }
 
 static void put_plugins(struct buf *out, struct broker *broker)
@@ -144,7 +150,8 @@ static void put_process(struct buf *out)
         pages = 0;
     if (in)
         fclose(in);
-    line(out, "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n");
+    line(out, "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n"
+              "# HELP process_cpu_seconds processor time used\n");
     line(out, "process_cpu_seconds_total %.3f\n",
          (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
              (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);

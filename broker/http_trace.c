@@ -43,15 +43,25 @@ static json_t *make_event(const PGresult *result, int row)
     return event;
 }
 
-static json_t *make_device(const PGresult *result, int row)
+static json_t *make_state(const PGresult *result, int row)
 {
     bool acked = pg_get_bool(result, row, TRACE_ACKED);
-    bool alerted = pg_get_bool(result, row, TRACE_ALERTED);
+
+    if (pg_get_bool(result, row, TRACE_ORIGIN))
+        return json_string("origin");
+    if (acked && !PQgetisnull(result, row, TRACE_PASSED))
+        return text(result, row, TRACE_PASSED);
+    if (acked)
+        return json_string("acknowledged");
+    return json_string(pg_get_bool(result, row, TRACE_ALERTED) ? "alerted" : "waiting");
+}
+
+static json_t *make_device(const PGresult *result, int row)
+{
     json_t *device = json_object();
 
     json_object_set_new(device, "device", text(result, row, TRACE_DEVICE_ID));
-    json_object_set_new(device, "state",
-                        json_string(acked ? "acknowledged" : (alerted ? "alerted" : "waiting")));
+    json_object_set_new(device, "state", make_state(result, row));
     json_object_set_new(device, "events", json_array());
     return device;
 }

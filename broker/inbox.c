@@ -470,7 +470,7 @@ void inbox_adopt(struct broker *broker, struct device *device, const struct wire
         device->sent_seq = newest;
     if (device->user->max_acked < device->acked_seq)
         device->user->max_acked = device->acked_seq;
-    alert_adopt(broker, device, announce->notified);
+    alert_adopt(broker, device, announce);
 }
 
 void inbox_restart(struct broker *broker, struct device *device)

@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/http.h"
+#include "broker/http_config.h"
 #include "broker/janitor.h"
 #include "broker/plugin.h"
 #include "broker/publish.h"
@@ -90,6 +91,7 @@ static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct options *options = &process->broker.options;
+    struct token_keys *tokens = NULL;
     struct err_text et = {""};
     enum log_level level;
 
@@ -104,12 +106,16 @@ static void on_reload_signal(void *arg, int signo)
         option_reload_drop(&process->reload);
         return;
     }
-    if (routing_read(&process->broker, &process->reload.fresh->config, &process->broker.routing,
+    /* Tokens are checked with the policy in force: issuer and audience are not reloadable. */
+    if (http_config_read_tokens(options, &process->reload.fresh->config, &tokens, &et) < 0 ||
+        routing_read(&process->broker, &process->reload.fresh->config, &process->broker.routing,
                      &et) < 0) {
         log_error(NULL, "could not reload, the configuration in force stays: %s", et.text);
+        token_keys_destroy(tokens);
         option_reload_drop(&process->reload);
         return;
     }
+    http_take_tokens(&process->broker, tokens);
     option_reload_take(&process->reload, options);
     log_set_level(level);
     log_info(NULL, "configuration reloaded");
@@ -140,6 +146,8 @@ static int start_parts(struct process *process, struct err_text *et)
     if (r == 0)
         r = routing_read(broker, &process->options.config, &broker->routing, et);
     if (r == 0)
+        r = http_create(broker, &process->options.config, et);
+    if (r == 0)
         r = schema_claim(broker->options.database_dsn, &broker->generation, et);
     if (r < 0)
         return r;
@@ -154,7 +162,7 @@ static int start_parts(struct process *process, struct err_text *et)
         loop_signal_add(broker->loop, SIGHUP, on_reload_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
         return err_set(et, ERR_SYSTEM, "could not set up signals");
-    r = http_create(broker, &process->options.config, et);
+    r = http_start(broker, et);
     return r < 0 ? r : bus_create(broker, et);
 }
 
@@ -185,6 +193,8 @@ int main(int argc, char **argv)
     struct err_text et = {""};
     int r;
 
+    /* plugins and libraries write to sockets whose other end may be gone */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     process.reload = (struct option_reload){.command = &command,
                                             .table = broker_options,
                                             .count = broker_option_count,

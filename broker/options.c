@@ -1,6 +1,7 @@
 /* options - the broker's option table. Each default says why it is what it is. */
 #include "broker/options.h"
 
+#include "broker/http_config.h"
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
 #include "common/auth_keys.h"
@@ -82,7 +83,7 @@ const struct option broker_options[] = {
     {"http.tls_key", OPTION_STRING, AT(http_tls_key), "", 0, 4096, false,
      "PEM file with the certificate's key", NULL},
     {"http.max_connections", OPTION_UINT, AT(http_max_connections), "256", 1, 65535, false,
-     "HTTP clients at once; more are closed", NULL},
+     "HTTP clients at once; more wait until one leaves", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
      "keys whose tokens are good at the HTTP door, as in the connector's configuration: "
      "( { kid = \"...\"; algorithm = \"HS256\"; file = \"...\"; } )",
@@ -104,8 +105,23 @@ const struct option broker_options[] = {
      "installed",
      NULL},
     {"plugins", OPTION_LIST, 0, NULL, 0, 0, false,
-     "delivery plugins: ( { name = \"live\"; file = \"live.so\"; options = { ... }; } )",
+     "delivery plugins: ( { name = \"live\"; file = \"live.so\"; options = { ... }; hosted = "
+     "false; in_flight = 1000; } )",
      plugin_check_setting},
+    {"plugin_host.program", OPTION_STRING, AT(plugin_host_program), "", 0, 4000, false,
+     "program that runs hosted plugins; empty: beckon-plugin-host beside the broker", NULL},
+    {"plugin_host.runtime_dir", OPTION_STRING, AT(plugin_host_runtime_dir), "", 0, 80, false,
+     "where a private directory for the sockets of hosted plugins is made; empty: the service's "
+     "RUNTIME_DIRECTORY, or /tmp",
+     NULL},
+    /* a plugin must not block at all; a machine that swaps may stand for a second or two */
+    {"plugin_host.hang_ms", OPTION_UINT, AT(plugin_host_hang_ms), "5000", 200, 600000, true,
+     "a hosted plugin that shows no sign of life for so long is restarted, milliseconds", NULL},
+    {"plugin_host.memory_mb", OPTION_UINT, AT(plugin_host_memory_mb), "256", 64, 1048576, true,
+     "a hosted plugin with more resident memory is restarted, megabytes", NULL},
+    {"plugin_host.answer_ms", OPTION_UINT, AT(plugin_host_answer_ms), "60000", 100, 3600000, true,
+     "a delivery that a hosted plugin does not answer for so long is tried again, milliseconds",
+     NULL},
 };
 
 const size_t broker_option_count = ARRAY_LEN(broker_options);
@@ -121,5 +137,13 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
+    if (options->http_listen[0] != '\0') {
+        struct http_config http;
+        int r = http_config_read(options, &set->config, &http, et);
+
+        if (r < 0)
+            return r;
+        http_config_fini(&http);
+    }
     return plugin_check_files(&set->config, options->plugin_dir, et);
 }

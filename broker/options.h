@@ -39,6 +39,11 @@ struct options {
     const char *auth_issuer, *auth_audience;
     uint32_t auth_leeway_s;
     const char *plugin_dir;
+    const char *plugin_host_program;
+    const char *plugin_host_runtime_dir;
+    uint32_t plugin_host_hang_ms;
+    uint32_t plugin_host_memory_mb;
+    uint32_t plugin_host_answer_ms;
 };
 
 extern const struct option broker_options[];

@@ -8,13 +8,15 @@
 
 #include <libconfig.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct broker;
 struct delivery_source;
 struct plugin;
 
 /* Loads and opens every configured plugin; without a `plugins` setting, the ones that need no
- * configuration. ERR_CONFIG, ERR_PLUGIN with et. */
+ * configuration. Turns the loop until each hosted one is open, ten seconds at most. ERR_CONFIG,
+ * ERR_PLUGIN with et. */
 MUST_CHECK int plugins_create(struct broker *broker, const config_t *config, struct err_text *et);
 void plugins_destroy(struct broker *broker);
 /* NULL when no such plugin is loaded. */
@@ -32,22 +34,25 @@ MUST_CHECK int plugin_deliver(struct plugin *plugin, const struct dp_delivery *d
 void plugin_cancel(struct plugin *plugin, uint64_t id);
 /* How the socket answered. Inline plugins with DP_USES_SOCKET. */
 void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result);
-/* For metrics. */
-struct plugin_status {
-    const char *name;
-    bool hosted, up;
-    uint32_t in_flight; /* hosted ones */
-    uint64_t restarts;
-};
-void plugins_each_counter(struct broker *broker,
-                          void (*fn)(void *arg, const char *plugin, const char *name,
-                                     uint64_t value),
-                          void *arg);
-void plugins_each_status(struct broker *broker,
-                         void (*fn)(void *arg, const struct plugin_status *status), void *arg);
-/* True when each takes deliveries. */
-bool plugins_ready(struct broker *broker);
+
+/* --- for operators --- */
+
 /* The plugins' own counters, a log line each. */
 void plugins_log_counters(struct broker *broker);
+
+typedef void (*plugin_counter_fn)(void *arg, const char *plugin, const char *counter,
+                                  uint64_t value);
+/* Every counter of every plugin. Those of a hosted plugin are up to a second old and survive its
+ * restarts; the ones the broker keeps about it are among them: host_restarts, host_no_answer and
+ * host_answers_unknown. */
+void plugins_each_counter(struct broker *broker, plugin_counter_fn fn, void *arg);
+
+/* up: a hosted plugin's process is open for deliveries. in_flight and restarts are 0 for inline
+ * ones. */
+typedef void (*plugin_status_fn)(void *arg, const char *plugin, bool hosted, bool up,
+                                 size_t in_flight, uint64_t restarts);
+void plugins_each_status(struct broker *broker, plugin_status_fn fn, void *arg);
+/* True when every hosted plugin is up. */
+bool plugins_ready(struct broker *broker);
 
 #endif

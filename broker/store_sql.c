@@ -333,25 +333,33 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
 
 const struct pg_statement sql_api[SQL_API_COUNT] = {
     /* $1 mid $2 its time. A row an event of a device; event columns null where there is none,
-     * device columns null for a person without devices. */
+     * device columns null for a person without devices. A cursor also passes what its device never
+     * got (expired, too large, sent by itself): there its move is no acknowledgement. */
     [SQL_API_TRACE] =
         {"api_trace",
          "WITH m AS MATERIALIZED (SELECT i.user_no, i.seq, i.kind, i.from_no, i.conversation,"
-         "  i.sent_at, i.expires_at FROM inbox i"
+         "  i.sent_at, i.expires_at, i.origin_device FROM inbox i"
          "  WHERE i.sent_at = $2::timestamptz AND i.mid = $1::uuid)"
          " SELECT u.user_id, m.seq, m.kind, f.user_id, m.sent_at, m.expires_at,"
          "  coalesce(c.read_seq >= m.seq, false), d.device_id, d.acked_seq >= m.seq,"
-         "  d.alerted_seq >= m.seq, e.at, e.step, e.outcome, e.reason, e.took_ms"
+         "  d.alerted_seq >= m.seq, coalesce(d.device_no = m.origin_device, false), p.outcome,"
+         "  e.at, e.step, e.outcome, e.reason, e.took_ms"
          " FROM m JOIN users u ON u.user_no = m.user_no JOIN users f ON f.user_no = m.from_no"
          " LEFT JOIN conversation c ON c.user_no = m.user_no AND c.is_group = (m.kind = 2)"
          "  AND c.conversation = m.conversation"
          " LEFT JOIN device d ON d.user_no = m.user_no"
+         " LEFT JOIN LATERAL (SELECT CASE t.outcome WHEN 'failed' THEN t.reason ELSE t.outcome END"
+         "   AS outcome FROM trace t WHERE t.user_no = m.user_no AND t.seq = m.seq"
+         "   AND t.device_no = d.device_no"
+         "   AND (t.outcome = 'expired' OR (t.outcome = 'failed' AND t.reason = 'too-large'))"
+         "  ORDER BY t.at LIMIT 1) p ON true"
          " LEFT JOIN LATERAL ("
          "  SELECT t.at, t.step, t.outcome, t.reason, t.took_ms FROM trace t"
          "   WHERE t.user_no = m.user_no AND t.seq = m.seq AND t.device_no = d.device_no"
          "  UNION ALL SELECT v.at, v.step, 'acknowledged', '', 0 FROM cursor_move v"
          "   WHERE v.user_no = m.user_no AND v.device_no = d.device_no AND v.from_seq < m.seq"
-         "   AND v.to_seq >= m.seq) e ON true"
+         "   AND v.to_seq >= m.seq AND p.outcome IS NULL"
+         "   AND d.device_no IS DISTINCT FROM m.origin_device) e ON true"
          " ORDER BY m.kind, u.user_id, d.device_id, e.at",
          2},
 };

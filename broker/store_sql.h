@@ -65,6 +65,8 @@ enum {
     TRACE_DEVICE_ID,
     TRACE_ACKED,
     TRACE_ALERTED,
+    TRACE_ORIGIN, /* it was sent from this device */
+    TRACE_PASSED, /* why the cursor passes it without an acknowledgement, or null */
     TRACE_EVENT_AT,
     TRACE_EVENT_STEP,
     TRACE_EVENT_OUTCOME,

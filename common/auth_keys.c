@@ -62,10 +62,9 @@ int auth_keys_check(const config_setting_t *setting, struct err_text *et)
     return 0;
 }
 
-/* Returns owned: file, or file in the folder of the configuration file that names it. */
-static char *resolve(const config_setting_t *key, const char *file)
+char *auth_keys_path(const config_setting_t *setting, const char *file)
 {
-    const char *source = config_setting_source_file(key);
+    const char *source = setting ? config_setting_source_file(setting) : NULL;
     const char *slash = source != NULL ? strrchr(source, '/') : NULL;
     char *path;
 
@@ -85,7 +84,7 @@ static int add_key(struct token_keys *keys, const config_setting_t *key, struct 
         config_setting_lookup_string(key, "algorithm", &algorithm) != CONFIG_TRUE ||
         config_setting_lookup_string(key, "file", &file) != CONFIG_TRUE)
         return check_key(key, et);
-    path = resolve(key, file);
+    path = auth_keys_path(key, file);
     if (path == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     return token_keys_add_file(keys, kid, algorithm, path, et);

@@ -107,29 +107,14 @@ static void backoff(struct request *r, const char *reason)
     request_complete(r, DP_RETRY, after_ms, 0, reason);
 }
 
-static void refused(struct request *r, struct connection *connection, enum action action,
-                    const char *reason, uint64_t timestamp)
+/* The answer is about the provider: its token, its key, its topic, the connection. */
+static void provider_refused(struct request *r, struct connection *connection, enum action action,
+                             const char *reason)
 {
     struct lane *lane = r->lane;
     struct apns *apns = lane->apns;
 
     switch (action) {
-    case FAIL:
-        request_complete(r, DP_FAILED, 0, 0, reason);
-        break;
-    case DEFECT:
-        apns_log(apns, DP_LOG_ERROR, "the service refuses a request that should be right: %u %s",
-                 r->status, reason);
-        request_complete(r, DP_FAILED, 0, 0, reason);
-        break;
-    case GONE:
-        /* without a time it is as of when it was sent: a newer registration stays */
-        request_complete(r, DP_DEVICE_GONE, 0, timestamp != 0 ? timestamp : r->sent_wall_ms,
-                         reason);
-        break;
-    case BAD_TOKEN:
-        request_complete(r, DP_DEVICE_GONE, 0, r->sent_wall_ms, reason);
-        break;
     case AGAIN:
         connection_drain(connection);
         lane_failed(lane, reason, false, 0);
@@ -160,6 +145,33 @@ static void refused(struct request *r, struct connection *connection, enum actio
         lane_failed(lane, reason, true, 0);
         request_complete(r, DP_RETRY, 0, 0, reason);
         break;
+    default:
+        backoff(r, reason);
+        break;
+    }
+}
+
+/* The answer is about the device or the message, or else the provider. */
+static void refused(struct request *r, struct connection *connection, enum action action,
+                    const char *reason, uint64_t timestamp)
+{
+    switch (action) {
+    case FAIL:
+        request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case DEFECT:
+        apns_log(r->lane->apns, DP_LOG_ERROR,
+                 "the service refuses a request that should be right: %u %s", r->status, reason);
+        request_complete(r, DP_FAILED, 0, 0, reason);
+        break;
+    case GONE:
+        /* without a time it is as of when it was sent: a newer registration stays */
+        request_complete(r, DP_DEVICE_GONE, 0, timestamp != 0 ? timestamp : r->sent_wall_ms,
+                         reason);
+        break;
+    case BAD_TOKEN:
+        request_complete(r, DP_DEVICE_GONE, 0, r->sent_wall_ms, reason);
+        break;
     case SHRINK:
         if (!r->shrunk && request_shrink(r))
             lane_again(r, reason);
@@ -169,8 +181,8 @@ static void refused(struct request *r, struct connection *connection, enum actio
     case DELAY:
         request_complete(r, DP_RETRY, r->has_retry_after ? r->retry_after_s * 1000 : 0, 0, reason);
         break;
-    case BACKOFF:
-        backoff(r, reason);
+    default:
+        provider_refused(r, connection, action, reason);
         break;
     }
 }

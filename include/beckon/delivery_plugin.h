@@ -8,7 +8,8 @@
  *
  * Threads. A host has one event loop thread. Every function of the plugin is called on it, and
  * every function of dp_host may be called only on it, except where its comment says "any thread".
- * No plugin function may block: waiting stalls every delivery of the process.
+ * No plugin function may block: waiting stalls every delivery of the process. The host ignores
+ * SIGPIPE: a write to a closed socket fails with EPIPE.
  *
  * Life cycle. query -> open -> { deliver, cancel, socket_result, callbacks } -> close. One
  * instance for each section of the broker's configuration that names the plugin; an instance never

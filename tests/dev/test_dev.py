@@ -16,17 +16,25 @@ DEADLINE_S = 60
 STEP_S = 0.05
 
 
+PORTS = (1883, 2197, 2198, 7400, 7432, 7480)
+
+
+def free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        return True
+
+
 def free_offset():
-    """A port offset whose three ports are free, taken from where the system gives out ports."""
+    """A port offset whose ports are free, taken from where the system gives out ports."""
     while True:
-        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        with socket.socket() as first:
             first.bind(("127.0.0.1", 0))
-            offset = first.getsockname()[1] - 1883
-            try:
-                second.bind(("127.0.0.1", 7400 + offset))
-                third.bind(("127.0.0.1", 7432 + offset))
-            except (OSError, OverflowError):
-                continue
+            offset = first.getsockname()[1] - PORTS[0]
+        if all(free(port + offset) for port in PORTS):
             return offset
 
 
@@ -43,7 +51,8 @@ class Dev:
         self.offset = free_offset()
         self.build = folder / "build"
         (self.build / "bin").mkdir(parents=True)
-        for name in ("beckon-broker", "beckon-connector", "beckonctl"):
+        for name in ("apns-simulator", "beckon-broker", "beckon-connector", "beckon-plugin-host",
+                     "beckonctl"):
             shutil.copy(Path(__file__).with_name("stand_in.py"), self.build / "bin" / name)
             (self.build / "bin" / name).chmod(0o755)
         self.environment = dict(os.environ, BECKON_BUILD=str(self.build))
@@ -79,7 +88,7 @@ def stack(dev):
     dev("down")
 
 
-EVERYTHING = {"postgres 0", "broker 0", "connector 0", "connector 1"}
+EVERYTHING = {"postgres 0", "apns-simulator 0", "broker 0", "connector 0", "connector 1"}
 
 
 def test_up_and_down_again_and_again(dev):
@@ -123,7 +132,7 @@ def test_killed_postgres_starts_again(stack):
 def test_up_starts_what_is_missing(stack):
     for name in ("broker 0", "connector 1"):
         os.kill(stack.ps()[name], signal.SIGKILL)
-    wait_until(lambda: set(stack.ps()) == {"postgres 0", "connector 0"}, "both are gone")
+    wait_until(lambda: set(stack.ps()) == EVERYTHING - {"broker 0", "connector 1"}, "both are gone")
     assert "started broker 0, connector 1" in stack("up")
     assert set(stack.ps()) == EVERYTHING
 

@@ -6,12 +6,14 @@ import uuid
 import pytest
 
 from support.clients import Clients
+from support.pushes import LIVE_MS, NOTIFY_MS, Apns
 from support.stack import DEV, Stack, program
+from support.waiting import let_pass
 
 
 def pytest_collection_modifyitems(config):
     """The programs must be there: a suite that skipped itself would prove nothing."""
-    for name in ("beckon-broker", "beckon-connector", "beckonctl"):
+    for name in ("apns-simulator", "beckon-broker", "beckon-connector", "beckonctl"):
         if not config.option.collectonly and not program(name).exists():
             raise pytest.UsageError(f"{program(name)} is missing: build first, or use {DEV} test")
 
@@ -23,8 +25,8 @@ def pytest_runtest_makereport(item):
         item.session.beckon_failed = True
 
 
-def _stack(request):
-    stack = Stack()
+def _stack(request, sets=()):
+    stack = Stack(sets=sets)
     try:
         yield stack.up()
     finally:
@@ -51,6 +53,37 @@ def own_stack(fragile_stack):
     again, so the next one begins with a whole one without paying for initdb."""
     yield fragile_stack
     fragile_stack.heal()
+
+
+# Deadlines that a test can wait for, far apart from each other and from what a busy machine adds.
+ROUTING = ("routing = { foreground = ( { plugin = \"live\"; ack_ms = %d; }, { plugin = \"push\"; } );"
+           " background = ( { plugin = \"local-push\"; ack_ms = %d; }, { plugin = \"push\"; } );"
+           " offline = ( { plugin = \"push\"; } ); }" % (LIVE_MS, NOTIFY_MS))
+
+
+@pytest.fixture(scope="session")
+def route_stack(request):
+    """A stack with short deadlines, for tests of the moments between routes. They may break it."""
+    for stack in _stack(request, ["broker:" + ROUTING.replace(" = ", "=", 1),
+                                  "broker:alert.hold_ms=1500", "broker:alert.settle_ms=1500"]):
+        let_pass(1.5)   # pushes wait so long after a start
+        yield stack
+
+
+@pytest.fixture
+def routes(route_stack):
+    """Clients of that stack, healed and behaving afterwards."""
+    apns = Apns(route_stack)
+    made = Clients(route_stack)
+    yield made
+    made.close()
+    route_stack.heal()
+    apns.behave()
+
+
+@pytest.fixture
+def apns(route_stack):
+    return Apns(route_stack)
 
 
 @pytest.fixture

@@ -166,6 +166,8 @@ void answer_request(struct stream *stream)
     unsigned status;
 
     timer_init(&stream->delay, on_delay);
+    if (stream->connection->going_away && stream->id > stream->connection->last_stream)
+        return; /* the provider was told so, and sends it again elsewhere */
     if (simulator->behaviour.hang) {
         IGNORE_RESULT(rules_path(&stream->request, &status, &device));
         json_t *payload = stream->request.body_len <= PAYLOAD_MAX

@@ -6,9 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_BYTES 16384
+/* How long a peer has to close after it was told that nothing follows. */
+#define LINGER_MS 2000
 /* A stream's headers: Apple's own are some 500 bytes. */
 #define HEADERS_MAX 8192
 
@@ -156,8 +159,8 @@ void connection_go_away(struct connection *connection, const char *reason)
         return;
     connection->going_away = true;
     snprintf(data, sizeof(data), "{\"reason\":\"%s\"}", reason);
-    nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(connection->session),
+    connection->last_stream = nghttp2_session_get_last_proc_stream_id(connection->session);
+    nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE, connection->last_stream,
                           NGHTTP2_NO_ERROR, (const uint8_t *)data, strlen(data));
 }
 
@@ -179,6 +182,7 @@ void connection_close(struct connection *connection)
         return;
     connection->closed = true;
     loop_io_remove(connection->simulator->loop, connection->io);
+    loop_timer_cancel(connection->simulator->loop, &connection->linger);
     connection->on_closed(connection);
     loop_defer_free(connection->simulator->loop, &connection->garbage);
 }
@@ -188,6 +192,23 @@ static bool would_block(const struct connection *connection, int r)
     int error = SSL_get_error(connection->ssl, r);
 
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
+static void on_linger(struct timer *timer)
+{
+    connection_close(CONTAINER_OF(timer, struct connection, linger));
+}
+
+/* Closing with unread bytes would reset the connection, and the peer would lose answers that are
+ * still on their way to it: it is told that nothing follows, and read out. */
+static void linger(struct connection *connection)
+{
+    if (connection->lingering)
+        return;
+    connection->lingering = true;
+    SSL_shutdown(connection->ssl);
+    shutdown(connection->fd, SHUT_WR);
+    loop_timer_add(connection->simulator->loop, &connection->linger, LINGER_MS);
 }
 
 void connection_flush(struct connection *connection)
@@ -213,10 +234,12 @@ void connection_flush(struct connection *connection)
     if (connection->closed)
         return;
     if (loop_io_set(connection->simulator->loop, connection->io,
-                    EPOLLIN | (connection->out_len > 0 ? EPOLLOUT : 0u)) < 0 ||
-        (connection->session && !nghttp2_session_want_read(connection->session) &&
-         !nghttp2_session_want_write(connection->session)))
+                    EPOLLIN | (connection->out_len > 0 ? EPOLLOUT : 0u)) < 0)
         connection_close(connection);
+    else if (connection->session && connection->out_len == 0 &&
+             !nghttp2_session_want_read(connection->session) &&
+             !nghttp2_session_want_write(connection->session))
+        linger(connection);
 }
 
 static void handshake(struct connection *connection)
@@ -243,14 +266,15 @@ static void on_io(void *arg, uint32_t events)
         handshake(connection);
     while (!connection->closed && connection->session &&
            (len = SSL_read(connection->ssl, data, sizeof(data))) > 0) {
-        if (nghttp2_session_mem_recv(connection->session, data, (size_t)len) < 0)
+        if (!connection->lingering &&
+            nghttp2_session_mem_recv(connection->session, data, (size_t)len) < 0)
             connection_close(connection);
     }
     if (!connection->closed && connection->session && len <= 0 && !would_block(connection, len)) {
         connection_close(connection);
         return;
     }
-    if (!connection->closed)
+    if (!connection->closed && !connection->lingering)
         connection_flush(connection);
 }
 
@@ -268,6 +292,7 @@ struct connection *connection_create(struct simulator *simulator, SSL_CTX *ctx, 
         if (connection->ssl && SSL_set_fd(connection->ssl, fd) == 1 &&
             loop_io_add(simulator->loop, fd, EPOLLIN, on_io, connection, &connection->io) == 0) {
             SSL_set_accept_state(connection->ssl);
+            timer_init(&connection->linger, on_linger);
             return connection;
         }
         SSL_free(connection->ssl);

@@ -36,8 +36,10 @@ struct connection {
     const uint8_t *out; /* nghttp2's, not written yet */
     size_t out_len;
     uint32_t answers;
-    char team[16]; /* of the first token accepted; "" = none yet */
-    bool handshaken, closed, going_away;
+    int32_t last_stream; /* GOAWAY: streams above are not looked at */
+    char team[16];       /* of the first token accepted; "" = none yet */
+    struct timer linger;
+    bool handshaken, closed, going_away, lingering;
     void (*on_closed)(struct connection *connection);
 };
 

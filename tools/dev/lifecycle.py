@@ -9,6 +9,7 @@ from failure import Failure, UsageError
 from layout import build_dir
 from postgres import END_STEPS as POSTGRES_END_STEPS
 from postgres import Postgres
+from process import children
 from programs import Program
 
 
@@ -28,6 +29,10 @@ class Stack:
 
     def running(self):
         return [process for process in self.processes() if process.pid() is not None]
+
+    def plugin_hosts(self):
+        """Pids of the processes that the broker runs its hosted plugins in, and restarts itself."""
+        return children(self.broker.pid(), "beckon-plugin-host")
 
     def up(self, broker_overrides=()):
         """Starts what does not run. On failure nothing that this call started stays behind."""
@@ -74,6 +79,9 @@ class Stack:
                 raise UsageError(f"there is only {name} 0")
             if name == process.name:
                 return process
+        if name == "plugin-host":
+            raise UsageError("the broker starts its plugin-hosts, and starts them again; "
+                             "./dev ps prints their pids")
         raise UsageError(f'there is no process "{name}"; expected postgres, apns-simulator, broker '
                          "or connector")
 
@@ -142,7 +150,8 @@ def end(process):
 
 
 def require_programs():
-    for name in ("apns-simulator", "beckon-broker", "beckon-connector", "beckonctl"):
+    for name in ("apns-simulator", "beckon-broker", "beckon-connector", "beckon-plugin-host",
+                 "beckonctl"):
         if not (build_dir() / "bin" / name).exists():
             raise Failure(f"{build_dir()}/bin/{name} does not exist; ./dev up builds it, "
                           "unless BECKON_BUILD names another build folder")

@@ -24,6 +24,23 @@ def start_time(pid):
     return None if fields[0] in ("Z", "X") else fields[19]
 
 
+def children(parent, program):
+    """Pids of the parent's live children that run that program, oldest first."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if parent is None or not folder.name.isdigit():
+            continue
+        try:
+            stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
+            command = (folder / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            continue
+        fields = stat[stat.rindex(")") + 2:].split()
+        if int(fields[1]) == parent and fields[0] not in "ZX" and Path(command).name == program:
+            found.append((int(fields[19]), int(folder.name)))
+    return [pid for _, pid in sorted(found)]
+
+
 class Process:
     def __init__(self, layout, name, index):
         self.name = name

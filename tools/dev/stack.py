@@ -10,7 +10,7 @@ import lifecycle
 import programs
 import test_runner
 from failure import Failure, UsageError
-from layout import DEFAULTS, MAX_PORT_OFFSET, Layout, build_dir
+from layout import DEFAULTS, MAX_PORT_OFFSET, ROOT, Layout, build_dir
 from lifecycle import Stack
 
 MAX_CONNECTORS = 64  # far above what one machine's processors can feed
@@ -171,10 +171,13 @@ def env(arguments):
 def ps(arguments):
     options, words = read_arguments(arguments, VAR_ONLY)
     refuse_words(words)
-    for process in existing_stack(options).processes():
+    stack = existing_stack(options)
+    for process in stack.processes():
         pid = process.pid()
         if pid is not None:
             print(process.name, process.index, pid)
+    for index, pid in enumerate(stack.plugin_hosts()):
+        print("plugin-host", index, pid)
     return 0
 
 
@@ -227,6 +230,18 @@ def test(arguments):
     return test_runner.run(words)
 
 
+def bench(arguments):
+    """Each benchmark is a program of its own in bench/NAME/."""
+    names = [word for word in arguments if not word.startswith("-")][:1] or ["handover"]
+    program = ROOT / "bench" / names[0] / f"{names[0]}.py"
+    if not program.exists():
+        known = ", ".join(sorted(folder.name for folder in (ROOT / "bench").iterdir()
+                                 if folder.is_dir()))
+        raise UsageError(f'there is no benchmark "{names[0]}", expected {known}')
+    rest = [word for word in arguments if word != names[0]]
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", str(program), *rest])
+
+
 def refuse_words(words):
     if words:
         raise UsageError(f'unexpected "{words[0]}"')
@@ -235,7 +250,7 @@ def refuse_words(words):
 VAR_ONLY = ("--var",)
 UP_OPTIONS = ("--var", "--port-offset", "--connectors", "--brokers", "--set")
 COMMANDS = {function.__name__: function
-            for function in (run, up, down, wipe, env, ps, start, stop, ctl, test)}
+            for function in (run, up, down, wipe, env, ps, start, stop, ctl, test, bench)}
 
 
 def main():

@@ -19,9 +19,9 @@ DEV = ROOT / "dev"
 BUILD = ROOT / os.environ.get("BECKON_BUILD", "build/dev")
 HOST = "127.0.0.1"
 
-# Ports of a stack at offset 0 (MQTT, broker, PostgreSQL). Offsets stay below the kernel's
+# Ports of a stack at offset 0 (MQTT, APNs, its control door, broker, PostgreSQL, HTTP). Offsets stay below the kernel's
 # ephemeral range (32768), so that no outgoing connection of another test can sit on them.
-BASE_PORTS = (1883, 7400, 7432)
+BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480)
 OFFSETS = range(10000, 24000, 10)
 
 # initdb, migration and start on a machine that also compiles.
@@ -157,7 +157,7 @@ class Stack:
         running = self.ps()
         for pid in running.values():
             os.kill(pid, signal.SIGCONT)
-        wanted = [("postgres", 0), ("broker", 0)]
+        wanted = [("postgres", 0), ("apns-simulator", 0), ("broker", 0)]
         wanted += [("connector", index) for index in range(self.connectors)]
         for name, index in wanted:
             if (name, index) not in running:

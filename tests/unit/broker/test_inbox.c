@@ -3,17 +3,15 @@
 #include "broker/inbox.h"
 
 #include "beckon/delivery_plugin.h"
-#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/delivery.h"
 #include "broker/route.h"
 #include "broker/store.h"
-#include "broker/trace.h"
-#include "broker/unread.h"
 #include "broker/will.h"
 
 #include "tests/support/run_suite.h"
+#include "tests/unit/broker/alert_fakes.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -147,58 +145,6 @@ void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result)
            result == DP_SOCKET_ACKED ? DP_ACKNOWLEDGED
                                      : (result == DP_SOCKET_TOO_LARGE ? DP_FAILED : DP_RETRY),
            result == DP_SOCKET_TOO_LARGE ? "too-large" : NULL);
-}
-
-static unsigned alert_runs, traced;
-static uint64_t carried; /* a notification with all of that message is in flight */
-
-void alert_run(struct broker *b, struct device *d)
-{
-    (void)b, (void)d;
-    alert_runs++;
-}
-
-void alert_destroy(struct broker *b, struct device *d)
-{
-    (void)b, (void)d;
-}
-
-bool alert_carries(const struct device *d, uint64_t seq)
-{
-    (void)d;
-    return carried != 0 && seq == carried;
-}
-
-void alert_on_notified(struct device *d, const struct wire_ack *ack)
-{
-    (void)d, (void)ack;
-}
-
-void alert_on_skip(struct device *d, uint64_t seq)
-{
-    (void)d, (void)seq;
-}
-
-void alert_connection_lost(struct device *d)
-{
-    (void)d;
-}
-
-void alert_adopt(struct broker *b, struct device *d, struct wire_list notified)
-{
-    (void)b, (void)d, (void)notified;
-}
-
-void trace_add(struct broker *b, const struct device *d, uint64_t seq, const char *step,
-               const char *outcome, const char *reason, uint64_t took_ms)
-{
-    (void)b, (void)d, (void)seq, (void)step, (void)outcome, (void)reason, (void)took_ms;
-    traced++;
-}
-
-void unread_count(struct broker *b, struct user *u, const struct message *message)
-{
-    (void)b, (void)u, (void)message;
 }
 
 /* --- fixture --- */

@@ -28,6 +28,13 @@ static int32_t test_deliver(void *instance, const struct dp_delivery *delivery)
     return -1;
 }
 
+#ifdef VARIANT_EXPORTS
+DP_EXPORT void test_extra(void);
+DP_EXPORT void test_extra(void)
+{
+}
+#endif
+
 static void test_close(void *instance)
 {
     (void)instance;

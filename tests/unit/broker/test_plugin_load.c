@@ -1,8 +1,8 @@
 /* Tests of broker/plugin_load.c: what is refused, and in which words. */
 #include "broker/broker.h"
-#include "broker/plugin_inline.h"
+#include "broker/plugin.h"
 #include "broker/plugin_load.h"
-#include "common/option.h"
+#include "plugin-host/plugin_file.h"
 
 #include "tests/support/run_suite.h"
 
@@ -80,6 +80,17 @@ START_TEST(setting_shapes)
     ck_assert_int_eq(check_text("plugins = ( { file = \"a.so\"; } );"), ERR_CONFIG);
     ck_assert_int_eq(check_text("plugins = ( { name = \"A\"; file = \"a.so\"; } );"), ERR_CONFIG);
     ck_assert_int_eq(check_text("plugins = ( { name = \"a\"; } );"), ERR_CONFIG);
+    ck_assert_int_eq(check_text("plugins = ( { name = \"a\"; file = \"a.so\"; hosted = true; "
+                                "in_flight = 7; } );"),
+                     0);
+    ck_assert_int_eq(check_text("plugins = ( { name = \"a\"; file = \"a\"; hosted = 1; } );"),
+                     ERR_CONFIG);
+    ck_assert_int_eq(check_text("plugins = ( { name = \"a\"; file = \"a\"; in_flight = 0; } );"),
+                     ERR_CONFIG);
+    ck_assert_int_eq(check_text("plugins = ( { name = \"a\"; file = \"a.so\"; },\n"
+                                " { name = \"a\"; file = \"b.so\"; } );"),
+                     ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(et.text, "configured already, in line 1"));
     ck_assert_int_eq(check_text("plugins = (\n { name = \"a\"; file = \"a.so\"; flie = 1; } );"),
                      ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(et.text, ":2:"));
@@ -106,8 +117,11 @@ static int open_text(const char *text)
 
 START_TEST(opens_configured_plugins)
 {
-    ck_assert_int_eq(open_text("plugins = ( { name = \"test\"; file = \"good.so\"; } );"), 0);
-    ck_assert_int_eq(open_text("plugins = ( { name = \"other\"; file = \"good.so\"; } );"),
+    ck_assert_int_eq(open_text("plugins = ( { name = \"test\"; file = \"good.so\"; "
+                               "hosted = false; } );"),
+                     0);
+    ck_assert_int_eq(open_text("plugins = ( { name = \"other\"; file = \"good.so\"; "
+                               "hosted = false; } );"),
                      ERR_PLUGIN);
     ck_assert_ptr_nonnull(strstr(et.text, "calls itself \"test\""));
 }
@@ -115,9 +129,10 @@ END_TEST
 
 START_TEST(passes_on_what_open_says)
 {
-    ck_assert_int_eq(open_text("plugins = ( { name = \"test\"; file = \"open-fails.so\";\n"
-                               " options = { keys = ( { file = \"k\"; } ); }; } );"),
-                     ERR_PLUGIN);
+    ck_assert_int_eq(
+        open_text("plugins = ( { name = \"test\"; file = \"open-fails.so\"; hosted = false;\n"
+                  " options = { keys = ( { file = \"k\"; } ); }; } );"),
+        ERR_PLUGIN);
     ck_assert_ptr_nonnull(strstr(et.text, ":2: no such key \"keys[0].file\"=k"));
 }
 END_TEST
