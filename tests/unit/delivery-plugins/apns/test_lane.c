@@ -242,6 +242,66 @@ START_TEST(test_reentry_while_the_connection_breaks)
 }
 END_TEST
 
+/* Delivers once, when so many outcomes are there, with a deadline that is over if `late`. */
+static size_t deliver_at;
+static bool late;
+
+static void deliver_once(struct push_host *h, const struct push_outcome *o)
+{
+    (void)o;
+    if (h->outcome_count != deliver_at)
+        return;
+    ck_assert_int_eq(
+        push_host_deliver_as(h, 1000,
+                             &(struct push_changes){.deadline_ms = late ? h->wheel.now_ms : 0}),
+        0);
+}
+
+/* What is sent and what waits times out together; the delivery from inside the first report about
+ * what waits sends those that were to be looked at next. */
+START_TEST(test_reentry_between_queued_timeouts)
+{
+    host.on_outcome = deliver_once;
+    deliver_at = 1 + 4 + 1;
+    late = false;
+    server.max_streams = 4;
+    push_open("request_timeout_ms", "2000", "breaker_failures", "1000", "connections", "1", NULL);
+    trust();
+    server.always = hold;
+    for (uint64_t id = 2; id <= 12; id++)
+        push_host_deliver(&host, id);
+    push_server_await(&server, 5);
+    push_host_await(&host, 6);
+    push_host_pass(&host, 20);
+    server.always = ok;
+    for (size_t i = 5; i < server.request_count; i++)
+        push_server_answer(&server.requests[i], 200, NULL);
+    push_host_await(&host, 13);
+}
+END_TEST
+
+/* The same while the connection is lost in that delivery: the list being looked at is another's. */
+START_TEST(test_reentry_between_sent_timeouts)
+{
+    host.on_outcome = deliver_once;
+    deliver_at = 2;
+    late = true;
+    push_open("request_timeout_ms", "2000", "breaker_failures", "1000", "reconnect_max_ms", "1000",
+              NULL);
+    trust();
+    server.always = hold;
+    for (uint64_t id = 2; id <= 12; id++)
+        push_host_deliver(&host, id);
+    push_server_await(&server, 12);
+    push_server_disconnect(&server.peers[0], true);
+    push_host_skip(&host, 2500);
+    server.always = ok;
+    push_host_deliver(&host, 13);
+    push_host_await(&host, 14);
+    ck_assert_uint_eq(push_host_outcome(&host, 13)->kind, DP_ACCEPTED);
+}
+END_TEST
+
 START_TEST(test_reentry_when_the_breaker_opens)
 {
     next_id = 31;
@@ -272,6 +332,8 @@ int main(void)
     tcase_add_test(tcase, test_reentry_when_accepted);
     tcase_add_test(tcase, test_reentry_when_timed_out);
     tcase_add_test(tcase, test_reentry_while_the_connection_breaks);
+    tcase_add_test(tcase, test_reentry_between_queued_timeouts);
+    tcase_add_test(tcase, test_reentry_between_sent_timeouts);
     tcase_add_test(tcase, test_reentry_when_the_breaker_opens);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
