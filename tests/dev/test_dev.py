@@ -215,7 +215,7 @@ def test_foreign_folder_is_refused(dev, tmp_path):
     (["down", "cheese"], 'unexpected "cheese"'),
     (["start", "broker"], "NAME INDEX"),
     (["cheese"], 'unknown command "cheese"'),
-    (["bench"], "no benchmark in this release"),
+    (["bench", "cheese"], 'no benchmark "cheese"'),
     (["test", "cheese"], 'no label "cheese"'),
 ])
 def test_misuse_is_status_2(dev, arguments, text):
