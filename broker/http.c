@@ -384,9 +384,8 @@ static int listen_on(struct http *http, struct err_text *et)
         0, NULL, NULL, on_call, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http,
         MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&config->address,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, o->http_max_connections,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, config->key ? tls : &tls[2],
-        MHD_OPTION_END);
+        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, o->http_max_connections, MHD_OPTION_ARRAY,
+        config->key ? tls : &tls[2], MHD_OPTION_END);
     if (!http->daemon)
         return err_set(et, ERR_SYSTEM, "http: could not listen on %s: %m", o->http_listen);
     info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -14,7 +14,8 @@ from support.waiting import wait_until
 def second_broker(stack):
     """Another broker on the same database, as if started by mistake."""
     command = [program("beckon-broker"), "--config", stack.var / "etc" / "broker.conf",
-               "--set", f"listen.endpoint=tcp://127.0.0.1:{free_port()}", "--set", "index=1"]
+               "--set", f"listen.endpoint=tcp://127.0.0.1:{free_port()}", "--set", "index=1",
+               "--set", f"http.listen=127.0.0.1:{free_port()}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield process

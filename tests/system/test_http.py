@@ -227,7 +227,7 @@ def test_reloaded_keys(own_door, own_stack, tmp_path):
     "/", "/healthz/", "/health", "//healthz", "/metrics/x", "/v1", "/v1/messages",
     f"/v1/messages/{NO_MID}", f"/v1/messages/{NO_MID}/trace/", "/v1/messages//trace",
     f"/v1/messages/{NO_MID}/x/trace", f"/V1/messages/{NO_MID}/trace",
-    f"/v1/messages/{NO_MID}%2Ftrace/trace"])
+    f"/v1/messages/{NO_MID}%2Ftrace/trace", "/v1/messages/%00/trace"])
 def test_no_such_path(door, path):
     assert "path" in door.call(path, token=door.service()).problem(404)
 
@@ -260,7 +260,7 @@ def test_head(door, path):
 
 @pytest.mark.parametrize("mid", [
     "x", NO_MID[:-1], NO_MID + "0", NO_MID.replace("-7", "-4"), NO_MID.replace("-", ""),
-    "g" + NO_MID[1:], "%00", "'%20OR%201=1", str(uuid.uuid4()), "a" * 1000])
+    "g" + NO_MID[1:], "'%20OR%201=1", str(uuid.uuid4()), "a" * 1000])
 def test_bad_mid(door, mid):
     assert "UUIDv7" in door.call(f"/v1/messages/{mid}/trace", token=door.service()).problem(400)
 
@@ -337,7 +337,7 @@ def test_gone_before_the_answer(door):
     for _ in range(200):
         with socket.create_connection((door.host, door.port), timeout=DEADLINE_S) as sock:
             sock.sendall(request)
-    assert door.trace(NO_MID).status == 404
+    wait_until(lambda: door.trace(NO_MID).status == 404, "none of their questions waits any more")
 
 
 def test_many_questions_at_once(door):

@@ -29,9 +29,10 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
-int http_get(const char *url, const char *token, char **ret_body, long *ret_status,
+int http_get(const char *url, const char *token, const char *ca, char **ret_body, long *ret_status,
              struct err_text *et)
 {
+    char why[CURL_ERROR_SIZE] = "";
     CURL *curl = curl_easy_init();
     struct curl_slist *headers = NULL;
     struct body body = {0};
@@ -43,6 +44,9 @@ int http_get(const char *url, const char *token, char **ret_body, long *ret_stat
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        if (ca)
+            curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
+        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
         curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
@@ -54,7 +58,7 @@ int http_get(const char *url, const char *token, char **ret_body, long *ret_stat
     free(authorization);
     if (r != CURLE_OK) {
         free(body.data);
-        return err_set(et, ERR_SYSTEM, "%s: %s", url, curl_easy_strerror(r));
+        return err_set(et, ERR_SYSTEM, "%s: %s", url, why[0] ? why : curl_easy_strerror(r));
     }
     *ret_body = body.data ? body.data : strdup("");
     return *ret_body ? 0 : err_set(et, ERR_NO_MEMORY, "out of memory");

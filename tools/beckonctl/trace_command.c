@@ -15,17 +15,15 @@
 #define TOKEN_TTL_S 60
 
 static const struct option options[] = {
-    {"url", required_argument, NULL, 'U'},
-    {"token", required_argument, NULL, 't'},
-    {"key", required_argument, NULL, 'k'},
-    {"kid", required_argument, NULL, 'i'},
-    {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"url", required_argument, NULL, 'U'}, {"token", required_argument, NULL, 't'},
+    {"key", required_argument, NULL, 'k'}, {"kid", required_argument, NULL, 'i'},
+    {"ca", required_argument, NULL, 'c'},  {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0},
 };
 
 static const char help[] =
-    "usage: beckonctl trace MID [--url URL] [--token TOKEN | --key FILE [--kid KID]] [--json]\n"
+    "usage: beckonctl trace MID [--url URL] [--token TOKEN | --key FILE [--kid KID]]\n"
+    "                           [--ca FILE] [--json]\n"
     "Prints the life of a message: when it was accepted, and for each device the steps, outcomes,\n"
     "reasons and times. The ordinary case is one line, \"acknowledged\".\n\n"
     "  --url URL      the broker's HTTP door (default: BECKON_HTTP, or http://127.0.0.1:7480)\n"
@@ -33,10 +31,11 @@ static const char help[] =
     "  --key FILE     the secret to sign a service's token with (default: the file\n"
     "                 BECKON_TOKEN_KEY names)\n"
     "  --kid KID      the name of that key (default dev)\n"
+    "  --ca FILE      certificates to trust, PEM (default: the system's)\n"
     "  --json         the answer as it came\n";
 
 struct arguments {
-    const char *url, *token, *key, *kid;
+    const char *url, *token, *key, *kid, *ca;
     bool json;
 };
 
@@ -58,6 +57,9 @@ static int read_arguments(const struct command *self, int argc, char **argv,
             break;
         case 'i':
             arguments->kid = optarg;
+            break;
+        case 'c':
+            arguments->ca = optarg;
             break;
         default:
             arguments->json = true;
@@ -129,13 +131,15 @@ static int show(const struct command *self, const struct arguments *arguments, c
     json_t *document = json_loads(body, 0, NULL);
     int r = COMMAND_OK;
 
-    if (status != 200)
+    if (status != 200 && !json_object_get(document, "detail")) /* not what a broker says */
+        r = command_failed(self, "%s: status %ld", arguments->url, status);
+    else if (status != 200)
         r = command_failed(self, "%ld %s: %s", status, string(document, "title"),
                            string(document, "detail"));
     else if (arguments->json)
         printf("%s\n", body);
     else if (!json_is_object(document))
-        r = command_failed(self, "the answer is not JSON");
+        r = command_failed(self, "%s: the answer is not a trace", arguments->url);
     else
         print_trace(document);
     json_decref(document);
@@ -154,7 +158,7 @@ static int ask(const struct command *self, const struct arguments *arguments, co
         url = NULL;
         return command_failed(self, "out of memory");
     }
-    if (http_get(url, token, &body, &status, &et) < 0)
+    if (http_get(url, token, arguments->ca, &body, &status, &et) < 0)
         return command_failed(self, "%s", et.text);
     return show(self, arguments, body, status);
 }
