@@ -2,6 +2,7 @@
 #include "broker/plugin_hosts.h"
 
 #include "broker/options.h"
+#include "broker/plugin_process.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,9 @@
 #include <zmq.h>
 
 #define PROGRAM "beckon-plugin-host"
+/* The host's hard limit is this many times plugin_host.memory_mb: it counts what is reserved, and
+ * is there for what happens between two looks at the resident size. */
+#define HARD_LIMIT_FACTOR 2
 
 /* The one beside this process's own program: they are of one installation. */
 static int find_program(const char *configured, char *program, struct err_text *et)
@@ -101,4 +105,36 @@ int plugin_hosts_socket(const struct plugin_hosts *hosts, const char *name, uint
                        "bytes, expected a shorter directory",
                        hosts->dir, PLUGIN_SOCKET_SIZE - 1);
     return 0;
+}
+
+int plugin_hosts_spawn(const struct plugin_hosts *hosts, const struct options *options,
+                       const struct plugin_hosts_target *target, struct plugin_process *process,
+                       struct loop *loop, plugin_process_fn fn, void *arg, struct err_text *et)
+{
+    char endpoint[PLUGIN_SOCKET_SIZE + 32], index[32], level[64], memory[32], name[64];
+    char file[PATH_MAX + 32];
+    char set[] = "--set";
+    char *const argv[] = {(char *)hosts->program,
+                          set,
+                          endpoint,
+                          set,
+                          file,
+                          set,
+                          name,
+                          set,
+                          index,
+                          set,
+                          level,
+                          set,
+                          memory,
+                          NULL};
+
+    snprintf(endpoint, sizeof(endpoint), "endpoint=ipc://%s", target->socket_path);
+    snprintf(file, sizeof(file), "plugin.file=%s", target->path);
+    snprintf(name, sizeof(name), "plugin.name=%s", target->name);
+    snprintf(index, sizeof(index), "index=%u", options->index);
+    snprintf(level, sizeof(level), "log.level=%s", options->log_level);
+    snprintf(memory, sizeof(memory), "memory_mb=%u",
+             options->plugin_host_memory_mb * HARD_LIMIT_FACTOR);
+    return plugin_process_start(process, loop, argv, fn, arg, et);
 }

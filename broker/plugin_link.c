@@ -1,6 +1,7 @@
 /* plugin_link - see the header. */
 #include "broker/plugin_link.h"
 
+#include "broker/plugin_process.h"
 #include "common/auto.h"
 #include "common/zwatch.h"
 
@@ -105,9 +106,32 @@ static void on_readable(void *arg)
     read_some(arg, FRAMES_PER_TURN);
 }
 
-void plugin_link_drain(struct plugin_link *link)
+/* Waits for a frame, for fd or until then; reads all there is. True when fd is readable. */
+static bool wait_and_read(struct plugin_link *link, int fd, uint64_t until_ms)
 {
+    zmq_pollitem_t items[] = {{.socket = link->socket, .events = ZMQ_POLLIN},
+                              {.fd = fd, .events = ZMQ_POLLIN}};
+    uint64_t now_ms = plugin_clock_ms();
+
+    /* a wait that failed is one that was short: the caller's time runs out */
+    (void)zmq_poll(items, fd < 0 ? 1 : 2, now_ms < until_ms ? (long)(until_ms - now_ms) : 0);
     read_some(link, -1);
+    return items[1].revents != 0;
+}
+
+void plugin_link_finish(struct plugin_link *link, int fd, uint64_t until_ms, uint64_t settle_ms,
+                        const bool *done)
+{
+    read_some(link, -1); /* another plugin may have used the time up */
+    while (link->socket && !*done && plugin_clock_ms() < until_ms) {
+        if (fd >= 0 && !wait_and_read(link, fd, until_ms))
+            continue;
+        fd = -1;
+        if (settle_ms != 0 && plugin_clock_ms() + settle_ms < until_ms)
+            until_ms = plugin_clock_ms() + settle_ms;
+        settle_ms = 0;
+        (void)wait_and_read(link, fd, until_ms);
+    }
 }
 
 /* --- life cycle --- */

@@ -9,6 +9,8 @@
 #include "common/loop.h"
 #include "plugin-host/plugin_wire.h"
 
+#include <stdbool.h>
+
 struct zwatch;
 
 /* May close the link. */
@@ -42,7 +44,10 @@ struct buf *plugin_link_out(struct plugin_link *link);
 void plugin_link_rollback(struct plugin_link *link, size_t len);
 /* Sends now what the turn would send at its end. */
 void plugin_link_flush(struct plugin_link *link);
-/* Reads all that has arrived. */
-void plugin_link_drain(struct plugin_link *link);
+/* For the end of a broker, while the loop stands: reads until *done, which a record sets, or
+ * until_ms (plugin_clock_ms). When fd (-1: none, a pidfd) says that the process has ended, what is
+ * still under way may take settle_ms. */
+void plugin_link_finish(struct plugin_link *link, int fd, uint64_t until_ms, uint64_t settle_ms,
+                        const bool *done);
 
 #endif

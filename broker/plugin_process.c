@@ -14,8 +14,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 30000
 
 static int reap(struct plugin_process *process)
 {
@@ -92,15 +97,37 @@ void plugin_process_kill(struct plugin_process *process)
         kill(process->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
 }
 
-void plugin_process_end(struct plugin_process *process, uint64_t wait_ms)
+void plugin_process_end(struct plugin_process *process, uint64_t until_ms)
 {
     struct pollfd fd = {.fd = process->pidfd, .events = POLLIN};
 
+    uint64_t now_ms = plugin_clock_ms();
+
     if (process->pid == 0)
         return;
-    if (poll(&fd, 1, (int)wait_ms) <= 0)
+    if (poll(&fd, 1, now_ms < until_ms ? (int)(until_ms - now_ms) : 0) <= 0)
         plugin_process_kill(process);
     reap(process);
+}
+
+uint64_t plugin_clock_ms(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t plugin_process_backoff_ms(uint32_t failures)
+{
+    uint64_t delay_ms = BACKOFF_MAX_MS;
+    uint16_t random = 0;
+
+    if (failures < 10 && (uint64_t)BACKOFF_MIN_MS << failures < BACKOFF_MAX_MS)
+        delay_ms = (uint64_t)BACKOFF_MIN_MS << failures;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+        random = UINT16_MAX / 2;
+    return delay_ms * 3 / 4 + delay_ms / 2 * random / UINT16_MAX;
 }
 
 uint64_t plugin_process_rss(const struct plugin_process *process)

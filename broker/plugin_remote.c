@@ -9,6 +9,10 @@
  * two of them never run; DOWN until the next start, whose delay doubles each time and is forgotten
  * after a minute of health. Leaving UP reports everything in flight.
  *
+ * The kernel may tell of an end before ZeroMQ's thread has handed over what the process sent last:
+ * the outcomes of a plugin that was closed, the reason of one that could not start. So an end
+ * counts only when the link has settled; until then the state stays, without a process.
+ *
  * A PING a second, when the last was answered, is all the process costs while it is idle. */
 #include "broker/plugin_remote.h"
 
@@ -24,15 +28,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* How long a process may take to open its plugin: keys are read then, nothing is connected. */
 #define START_MS 10000
-/* How long processes may take to report what was in flight and end. */
+/* How long processes may take to report what was in flight and end, all together. */
 #define CLOSE_MS 2000
 #define HEARTBEAT_MS 1000
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 30000
+/* How long what a process sent may be under way after its end: far above what a busy machine needs
+ * to run one thread, and no more than the shortest wait before the next start. */
+#define SETTLE_MS 100
 /* Up for so long, a process counts as healthy and the next start is soon again. */
 #define HEALTHY_MS 60000
 /* Bytes of deliveries in flight: whatever the limit of their number, a plugin that stands still
@@ -40,9 +44,6 @@
 #define IN_FLIGHT_BYTES (64 * 1024 * 1024)
 /* What leaves before the turn's end, so that no frame grows without bound. */
 #define FLUSH_BYTES (1024 * 1024)
-/* The host's hard limit is this many times plugin_host.memory_mb: it counts what is reserved, and
- * is there for what happens between two looks at the resident size. */
-#define HARD_LIMIT_FACTOR 2
 
 enum state { DOWN, STARTING, UP, ENDING };
 
@@ -54,17 +55,20 @@ struct plugin_remote {
     bool opened_once; /* until then a failure is for plugin_hosts_wait */
     struct err_text failure;
     struct plugin_process process;
+    char how[64]; /* the last one ended */
+    bool closed;  /* it said that nothing follows */
     struct plugin_link link;
     char socket_path[PLUGIN_SOCKET_SIZE];
     struct plugin_inflight inflight;
     uint32_t in_flight_max;
-    struct timer heartbeat; /* STARTING: the deadline of the start */
+    struct timer heartbeat; /* STARTING: the deadline of the start; no process: it has settled */
     struct timer restart;   /* DOWN */
     struct timer answer;    /* the oldest delivery's time is up */
     struct loop_task ready;
     uint64_t started; /* processes so far */
     uint64_t up_since_ms;
-    uint64_t ping_ms; /* sent and unanswered since; 0: none */
+    uint64_t ping_ms;   /* sent and unanswered since; 0: none */
+    uint64_t looked_ms; /* the last heartbeat */
     uint32_t failures;
 };
 
@@ -83,10 +87,14 @@ static const struct options *options_of(const struct plugin_remote *remote)
     return &remote->plugin.broker->options;
 }
 
+static bool is_up(const struct plugin_remote *remote)
+{
+    return remote->state == UP && remote->process.pid != 0;
+}
+
 static bool has_room(const struct plugin_remote *remote)
 {
-    return remote->state == UP &&
-           plugin_inflight_count(&remote->inflight) < remote->in_flight_max &&
+    return is_up(remote) && plugin_inflight_count(&remote->inflight) < remote->in_flight_max &&
            remote->inflight.bytes < IN_FLIGHT_BYTES;
 }
 
@@ -139,7 +147,7 @@ static void on_answer_timer(struct timer *timer)
         log_limited(now_ms, LOG_WARNING, &s, "the plugin did not answer a delivery for %llu ms",
                     (unsigned long long)max_ms);
         plugin_counters_add(&remote->plugin.counters, "host_no_answer", 1);
-        if (remote->state == UP && !item->cancelled)
+        if (is_up(remote) && !item->cancelled)
             plugin_wire_put_cancel(plugin_link_out(&remote->link), item->id);
         report_retry(remote, item, "no-answer");
         loop_post(loop_of(remote), &remote->ready);
@@ -160,17 +168,10 @@ static void close_link(struct plugin_remote *remote)
 
 static void schedule_restart(struct plugin_remote *remote)
 {
-    uint64_t delay_ms = BACKOFF_MAX_MS;
-    uint16_t random = 0;
-
-    if (remote->failures < 10 && (uint64_t)BACKOFF_MIN_MS << remote->failures < BACKOFF_MAX_MS)
-        delay_ms = (uint64_t)BACKOFF_MIN_MS << remote->failures;
-    remote->failures++;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-        random = 0;
-    /* a quarter more or less, so that plugins that fail together do not start together */
-    delay_ms = delay_ms * 3 / 4 + delay_ms / 2 * random / UINT16_MAX;
-    loop_timer_add(loop_of(remote), &remote->restart, delay_ms);
+    if (!remote->opened_once || remote->plugin.broker->plugins->closing)
+        return;
+    loop_timer_add(loop_of(remote), &remote->restart,
+                   plugin_process_backoff_ms(remote->failures++));
 }
 
 /* Gives the process up, if it still runs, and reports what it had. reason: of the outcomes. */
@@ -186,6 +187,8 @@ static void lose(struct plugin_remote *remote, const char *reason)
     close_link(remote);
     plugin_process_kill(&remote->process);
     report_all(remote, reason);
+    if (remote->state == DOWN)
+        schedule_restart(remote);
 }
 
 /* what: for the log, or for who waits for the start. */
@@ -204,22 +207,26 @@ static void give_up(struct plugin_remote *remote, const char *reason, const char
 static void on_process_end(void *arg, int status)
 {
     struct plugin_remote *remote = arg;
-    struct log_subject s = plugin_log(&remote->plugin);
-    char how[64];
 
-    plugin_process_describe(status, how, sizeof(how));
-    if (remote->state != ENDING) {
-        plugin_link_drain(&remote->link); /* what it reported before it ended counts */
-        if (remote->opened_once)
-            log_error(&s, "the plugin's process ended: %s, %zu deliveries are tried again", how,
-                      plugin_inflight_count(&remote->inflight));
-        else if (remote->failure.text[0] == '\0')
-            err_format(&remote->failure, "its process ended before it was open: %s", how);
-        lose(remote, "plugin-crashed");
-    }
-    remote->state = DOWN;
-    if (remote->opened_once && !remote->plugin.broker->plugins->closing)
+    plugin_process_describe(status, remote->how, sizeof(remote->how));
+    if (remote->state == ENDING) {
+        remote->state = DOWN;
         schedule_restart(remote);
+    } else {
+        loop_timer_add(loop_of(remote), &remote->heartbeat, SETTLE_MS);
+    }
+}
+
+static void on_settled(struct plugin_remote *remote)
+{
+    struct log_subject s = plugin_log(&remote->plugin);
+
+    if (remote->opened_once)
+        log_error(&s, "the plugin's process ended: %s, %zu deliveries are tried again", remote->how,
+                  plugin_inflight_count(&remote->inflight));
+    else if (remote->failure.text[0] == '\0')
+        err_format(&remote->failure, "its process ended before it was open: %s", remote->how);
+    lose(remote, "plugin-crashed");
 }
 
 /* --- the beginning of a process --- */
@@ -237,8 +244,9 @@ static void on_opened(struct plugin_remote *remote, const struct plugin_wire_rec
     remote->plugin.flags = record->opened.flags;
     remote->state = UP;
     remote->opened_once = true;
-    remote->up_since_ms = loop_now_ms(loop);
-    loop_timer_add(loop, &remote->heartbeat, 0);
+    remote->up_since_ms = remote->looked_ms = loop_now_ms(loop);
+    if (remote->process.pid != 0)
+        loop_timer_add(loop, &remote->heartbeat, 0);
     loop_post(loop, &remote->ready);
     log_info(&s, "plugin loaded in process %d, version %s", (int)remote->process.pid,
              record->opened.version);
@@ -297,6 +305,9 @@ static void on_record(void *arg, struct plugin_wire_record *record)
     case PLUGIN_WIRE_PONG:
         remote->ping_ms = 0;
         break;
+    case PLUGIN_WIRE_CLOSED:
+        remote->closed = true;
+        break;
     case PLUGIN_WIRE_COUNT:
         plugin_counters_add(&remote->plugin.counters, record->count.name, record->count.delta);
         break;
@@ -319,37 +330,6 @@ static void on_broken(void *arg, int err)
     give_up(remote, "plugin-crashed", what);
 }
 
-static int spawn_host(struct plugin_remote *remote, struct err_text *et)
-{
-    const struct options *o = options_of(remote);
-    char endpoint[PLUGIN_SOCKET_SIZE + 32], index[32], level[64], memory[32], name[64];
-    char file[PATH_MAX + 32];
-    char set[] = "--set";
-    char *const argv[] = {remote->plugin.broker->plugins->hosts->program,
-                          set,
-                          endpoint,
-                          set,
-                          file,
-                          set,
-                          name,
-                          set,
-                          index,
-                          set,
-                          level,
-                          set,
-                          memory,
-                          NULL};
-
-    snprintf(endpoint, sizeof(endpoint), "endpoint=ipc://%s", remote->socket_path);
-    snprintf(file, sizeof(file), "plugin.file=%s", remote->path);
-    snprintf(name, sizeof(name), "plugin.name=%s", remote->plugin.name);
-    snprintf(index, sizeof(index), "index=%u", o->index);
-    snprintf(level, sizeof(level), "log.level=%s", o->log_level);
-    snprintf(memory, sizeof(memory), "memory_mb=%u", o->plugin_host_memory_mb * HARD_LIMIT_FACTOR);
-    return plugin_process_start(&remote->process, loop_of(remote), argv, on_process_end, remote,
-                                et);
-}
-
 static int start(struct plugin_remote *remote, struct err_text *et)
 {
     struct plugin_hosts *hosts = remote->plugin.broker->plugins->hosts;
@@ -364,12 +344,17 @@ static int start(struct plugin_remote *remote, struct err_text *et)
                          on_broken, remote, et);
     if (r < 0)
         return r;
-    r = spawn_host(remote, et);
+    r = plugin_hosts_spawn(hosts, options_of(remote),
+                           &(struct plugin_hosts_target){.name = remote->plugin.name,
+                                                         .path = remote->path,
+                                                         .socket_path = remote->socket_path},
+                           &remote->process, loop_of(remote), on_process_end, remote, et);
     if (r < 0) {
         close_link(remote);
         return r;
     }
     remote->state = STARTING;
+    remote->closed = false;
     loop_timer_add(loop_of(remote), &remote->heartbeat, START_MS);
     return 0;
 }
@@ -397,6 +382,17 @@ static uint64_t heartbeat_ms(const struct plugin_remote *remote)
     return quarter_ms < HEARTBEAT_MS ? quarter_ms : HEARTBEAT_MS;
 }
 
+/* A look that comes late says that this process was stopped or starved, and the plugin's maybe
+ * together with it: that time does not count. */
+static void excuse(struct plugin_remote *remote, uint64_t now_ms)
+{
+    uint64_t since_ms = now_ms - remote->looked_ms, usual_ms = heartbeat_ms(remote);
+
+    if (remote->ping_ms != 0 && since_ms > 2 * usual_ms)
+        remote->ping_ms += since_ms - usual_ms;
+    remote->looked_ms = now_ms;
+}
+
 static void on_heartbeat(struct timer *timer)
 {
     struct plugin_remote *remote = CONTAINER_OF(timer, struct plugin_remote, heartbeat);
@@ -404,10 +400,15 @@ static void on_heartbeat(struct timer *timer)
     uint64_t now_ms = loop_now_ms(loop_of(remote)), rss;
     char what[96];
 
+    if (remote->process.pid == 0) {
+        on_settled(remote);
+        return;
+    }
     if (remote->state == STARTING) {
         give_up(remote, "plugin-hung", "it did not open within 10 s");
         return;
     }
+    excuse(remote, now_ms);
     if (remote->ping_ms != 0 && now_ms - remote->ping_ms >= o->plugin_host_hang_ms) {
         snprintf(what, sizeof(what), "the plugin hangs: no sign of life for %llu ms",
                  (unsigned long long)(now_ms - remote->ping_ms));
@@ -425,6 +426,8 @@ static void on_heartbeat(struct timer *timer)
         remote->ping_ms = now_ms;
         plugin_wire_put_stamp(plugin_link_out(&remote->link), PLUGIN_WIRE_PING, now_ms);
     }
+    /* for a delivery that was refused while nothing was in flight, as when memory was short */
+    loop_post(loop_of(remote), &remote->ready);
     loop_timer_add(loop_of(remote), timer, heartbeat_ms(remote));
 }
 
@@ -461,7 +464,7 @@ static void cancel(struct plugin *plugin, uint64_t id)
     struct plugin_remote *remote = from(plugin);
     struct plugin_inflight_item *item = plugin_inflight_find(&remote->inflight, id);
 
-    if (!item || item->cancelled || remote->state != UP)
+    if (!item || item->cancelled || !is_up(remote))
         return;
     item->cancelled = true;
     plugin_wire_put_cancel(plugin_link_out(&remote->link), id);
@@ -469,7 +472,7 @@ static void cancel(struct plugin *plugin, uint64_t id)
 
 static bool up(const struct plugin *plugin)
 {
-    return CONTAINER_OF(plugin, const struct plugin_remote, plugin)->state == UP;
+    return is_up(CONTAINER_OF(plugin, const struct plugin_remote, plugin));
 }
 
 static void status(const struct plugin *plugin, size_t *ret_in_flight, uint64_t *ret_restarts)
@@ -483,9 +486,13 @@ static void status(const struct plugin *plugin, size_t *ret_in_flight, uint64_t 
 static void close_remote(struct plugin *plugin)
 {
     struct plugin_remote *remote = from(plugin);
+    uint64_t until_ms =
+        plugin->broker->plugins->hosts ? plugin->broker->plugins->hosts->close_until_ms : 0;
 
-    plugin_process_end(&remote->process, remote->state == UP ? CLOSE_MS : 0);
-    plugin_link_drain(&remote->link);
+    if (remote->state == UP)
+        plugin_link_finish(&remote->link, remote->process.pid != 0 ? remote->process.pidfd : -1,
+                           until_ms, SETTLE_MS, &remote->closed);
+    plugin_process_end(&remote->process, remote->closed ? until_ms : 0);
     report_all(remote, "plugin-closed");
     close_link(remote);
     remote->state = DOWN;
@@ -580,13 +587,15 @@ void plugin_hosts_close(struct broker *broker)
 {
     struct plugin *plugin;
 
+    if (broker->plugins->hosts)
+        broker->plugins->hosts->close_until_ms = plugin_clock_ms() + CLOSE_MS;
     STAILQ_FOREACH(plugin, &broker->plugins->list, link)
     {
         struct plugin_remote *remote = plugin->hosted ? from(plugin) : NULL;
 
         if (!remote || remote->state != UP)
             continue;
-        plugin_wire_put_close(plugin_link_out(&remote->link));
+        plugin_wire_put_empty(plugin_link_out(&remote->link), PLUGIN_WIRE_CLOSE);
         plugin_link_flush(&remote->link);
     }
 }

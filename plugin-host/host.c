@@ -3,8 +3,8 @@
  * The broker is the only peer and decides everything; whatever is wrong here ends the process, and
  * the broker starts another one. What a turn produced leaves as one frame at its end.
  *
- * The process must not outlive its broker: the kernel kills it then (main.c), a look at the parent
- * covers a broker that died before that was set up, and silence covers the rest. */
+ * The process must not outlive its broker: the kernel kills it then (main.c). A look at the parent
+ * covers a program between the two, and silence a broker that was gone before any of this. */
 #include "plugin-host/host.h"
 
 #include "common/auto.h"
@@ -28,6 +28,9 @@
 #define PENDING_RETRY_MS 20
 /* How often the parent and the silence are looked at. */
 #define WATCH_MS 1000
+/* How long the broker may take to send the plugin's settings: more than the ten seconds that it
+ * waits itself. A broker that died before the kernel was asked to follow it never sends them. */
+#define OPEN_MS 30000
 /* How long the outcomes of the end may take to reach the broker. */
 #define LINGER_MS 1000
 /* Frames read in one turn: bounds the work before outcomes go out. */
@@ -303,12 +306,15 @@ static void on_link(void *arg)
 static void on_parent_timer(struct timer *timer)
 {
     struct host *host = CONTAINER_OF(timer, struct host, parent_timer);
+    uint32_t silence_ms = host->options->silence_ms;
 
+    if (!host->opened && silence_ms > OPEN_MS)
+        silence_ms = OPEN_MS;
     if (getppid() != host->parent) {
         log_info(NULL, "the broker is gone");
         stop(host, ERR_CLOSED);
-    } else if (loop_now_ms(host->loop) - host->heard_ms > host->options->silence_ms) {
-        log_warning(NULL, "the broker has been silent for %u ms", host->options->silence_ms);
+    } else if (loop_now_ms(host->loop) - host->heard_ms > silence_ms) {
+        log_warning(NULL, "the broker has been silent for %u ms", silence_ms);
         stop(host, ERR_CLOSED);
     }
     loop_timer_add(host->loop, &host->parent_timer, WATCH_MS);
@@ -378,6 +384,7 @@ void host_destroy(struct host *host)
             fail(host, item->id, DP_RETRY, "plugin-closed");
         }
         plugin_counters_take(&host->counters, on_count_taken, host);
+        plugin_wire_put_empty(out(host), PLUGIN_WIRE_CLOSED);
     }
     plugin_services_destroy(host->services);
     if (host->socket)

@@ -203,9 +203,9 @@ void plugin_wire_put_log(struct buf *frame, uint32_t level, const char *text)
     record_end(frame, start);
 }
 
-void plugin_wire_put_close(struct buf *frame)
+void plugin_wire_put_empty(struct buf *frame, enum plugin_wire_type type)
 {
-    record_end(frame, record_begin(frame, PLUGIN_WIRE_CLOSE));
+    record_end(frame, record_begin(frame, type));
 }
 
 /* --- decoding --- */
@@ -417,6 +417,7 @@ static void get_record(struct cursor *cursor, struct plugin_wire_record *record)
         record->log.text = get_text(cursor);
         break;
     case PLUGIN_WIRE_CLOSE:
+    case PLUGIN_WIRE_CLOSED:
         break;
     }
 }

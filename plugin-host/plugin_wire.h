@@ -14,7 +14,8 @@
  *     OPENED or FAILED ->
  *                      <-      DELIVER, CANCEL, PING
  *     OUTCOME, PONG, COUNT, LOG ->
- *                      <-      CLOSE         the host closes the plugin, reports and ends
+ *                      <-      CLOSE         the host closes the plugin
+ *     OUTCOME, CLOSED  ->                    what was in flight; then it ends
  */
 #ifndef BECKON_PLUGIN_HOST_PLUGIN_WIRE_H
 #define BECKON_PLUGIN_HOST_PLUGIN_WIRE_H
@@ -39,7 +40,8 @@ enum plugin_wire_type {
     PLUGIN_WIRE_COUNT = 10,  /* text name, u64 delta since the last COUNT of it */
     PLUGIN_WIRE_LOG = 11,    /* u8 level, text */
     PLUGIN_WIRE_CLOSE = 12,  /* empty */
-    PLUGIN_WIRE_TYPE_LAST = 12
+    PLUGIN_WIRE_CLOSED = 13, /* empty: nothing follows */
+    PLUGIN_WIRE_TYPE_LAST = 13
 };
 
 /* Decoded records borrow from the frame. A struct plugin_wire_record must not be copied after it
@@ -94,7 +96,8 @@ void plugin_wire_put_cancel(struct buf *frame, uint64_t id);
 void plugin_wire_put_stamp(struct buf *frame, enum plugin_wire_type type, uint64_t stamp);
 void plugin_wire_put_count(struct buf *frame, const char *name, uint64_t delta);
 void plugin_wire_put_log(struct buf *frame, uint32_t level, const char *text);
-void plugin_wire_put_close(struct buf *frame);
+/* type: PLUGIN_WIRE_CLOSE or PLUGIN_WIRE_CLOSED */
+void plugin_wire_put_empty(struct buf *frame, enum plugin_wire_type type);
 
 struct plugin_wire_reader {
     struct bytes rest;

@@ -60,7 +60,8 @@ static inline void plugin_wire_again(struct buf *frame, struct plugin_wire_recor
         plugin_wire_put_log(frame, record->log.level, record->log.text);
         break;
     case PLUGIN_WIRE_CLOSE:
-        plugin_wire_put_close(frame);
+    case PLUGIN_WIRE_CLOSED:
+        plugin_wire_put_empty(frame, record->type);
         break;
     }
 }

@@ -8,6 +8,7 @@
 #include "tests/support/run_suite.h"
 
 #include <check.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,6 +257,20 @@ START_TEST(end_reports_what_is_in_flight)
 }
 END_TEST
 
+/* The words of the plugin, not ours for what it did not report: or everything that it sent at its
+ * end would be sent again after every restart. */
+START_TEST(end_waits_for_the_last_outcomes)
+{
+    ck_assert_int_eq(open_plugin("close-accepts", 1, 2000), 0);
+    for (unsigned id = 0; id < 2000; id++)
+        ck_assert_int_eq(deliver(id), 0);
+    plugins_destroy(&broker);
+    for (unsigned id = 0; id < 2000; id++)
+        ck_assert_msg(outcomes[id] == 1 && accepted[id], "delivery %u: %u outcomes, \"%s\"", id,
+                      outcomes[id], reasons[id]);
+}
+END_TEST
+
 START_TEST(cancel_reaches_the_plugin)
 {
     ck_assert_int_eq(open_plugin("stuck", 1, 50), 0);
@@ -331,19 +346,46 @@ START_TEST(second_and_unknown_outcomes_are_ignored)
 }
 END_TEST
 
+/* The only child. */
+static pid_t host_pid(void)
+{
+    char path[64], line[32] = "";
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
+    fclose(file);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+/* As when a container is paused: both stand, and the first look afterwards comes too late. */
+START_TEST(pause_of_both_is_no_hang)
+{
+    uint64_t until_ms;
+
+    ck_assert_int_eq(open_plugin("ok", 1, 1000), 0);
+    ck_assert_int_eq(kill(host_pid(), SIGSTOP), 0);
+    until_ms = loop_now_ms(broker.loop) + 600;
+    while (loop_now_ms(broker.loop) < until_ms) /* until a PING is unanswered */
+        ck_assert_int_eq(loop_turn(broker.loop, 50), 0);
+    poll(NULL, 0, 1500); /* the pause itself: longer than hang_ms */
+    ck_assert_int_eq(loop_turn(broker.loop, 0), 0);
+    ck_assert_int_eq(kill(host_pid(), SIGCONT), 0);
+    deliver_all(5, 5);
+    wait_counter("delivered", 5);
+    ck_assert_uint_eq(count_reasons(5, ""), 5);
+    ck_assert_uint_eq(counter("host_restarts"), 0);
+}
+END_TEST
+
 START_TEST(killed_host_comes_back)
 {
     ck_assert_int_eq(open_plugin("stuck", 1, 1000), 0);
     ck_assert_int_eq(deliver(0), 0);
     ck_assert_int_eq(loop_turn(broker.loop, 0), 0);
-    /* the only child */
-    char path[64], line[32] = "";
-    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
-    fclose(file);
-    ck_assert_int_eq(kill((pid_t)strtol(line, NULL, 10), SIGKILL), 0);
+    ck_assert_int_eq(kill(host_pid(), SIGKILL), 0);
     wait_up(false);
     ck_assert_int_eq(deliver(1), ERR_AGAIN);
     wait_for(&ready_count, 1);
@@ -441,6 +483,7 @@ int main(void)
     tcase_add_test(good, full_host_says_when_it_has_room);
     tcase_add_test(good, plugin_that_refuses_is_asked_again);
     tcase_add_test(good, end_reports_what_is_in_flight);
+    tcase_add_test(good, end_waits_for_the_last_outcomes);
     tcase_add_test(good, cancel_reaches_the_plugin);
     tcase_add_checked_fixture(bad, set_up, tear_down);
     tcase_add_test(bad, crash_costs_what_was_in_flight);
@@ -448,6 +491,7 @@ int main(void)
     tcase_add_test(bad, leak_is_ended);
     tcase_add_test(bad, silence_is_bounded);
     tcase_add_test(bad, second_and_unknown_outcomes_are_ignored);
+    tcase_add_test(bad, pause_of_both_is_no_hang);
     tcase_add_test(bad, killed_host_comes_back);
     tcase_add_checked_fixture(start, set_up, tear_down);
     tcase_add_test(start, open_error_stops_the_start);

@@ -18,7 +18,7 @@ struct faulty {
     char mode[32];
     unsigned long every, count;
     int pipe[2];
-    uint64_t held[HELD_MAX]; /* mode later, full, close-silent: ids without an outcome */
+    uint64_t held[HELD_MAX]; /* modes later, full, stuck and close-*: ids without an outcome */
     size_t held_count;
     uint64_t timer;
     const struct dp_device *device; /* mode keeps-pointers: of the last delivery */
@@ -138,7 +138,7 @@ static int32_t misbehave(struct faulty *f, uint64_t id)
         report(f, id + 1000000, DP_ACCEPTED, NULL);
     } else if (is(f, "later") || is(f, "keeps-pointers")) {
         hold(f, id, 1);
-    } else if (is(f, "close-silent") || is(f, "stuck")) {
+    } else if (is(f, "close-silent") || is(f, "close-accepts") || is(f, "stuck")) {
         hold(f, id, 0);
     } else if (is(f, "no-reason")) {
         report(f, id, DP_FAILED, NULL);
@@ -181,8 +181,10 @@ static void faulty_close(void *instance)
 
     if (f->timer)
         f->host->timer_stop(f->host->ctx, f->timer);
-    if (!is(f, "close-silent")) {
-        for (size_t i = 0; i < f->held_count; i++)
+    for (size_t i = 0; i < f->held_count && !is(f, "close-silent"); i++) {
+        if (is(f, "close-accepts"))
+            report(f, f->held[i], DP_ACCEPTED, NULL);
+        else
             report(f, f->held[i], DP_RETRY, "plugin-closed");
     }
     if (is(f, "close-crashes"))

@@ -214,9 +214,13 @@ START_TEST(small_records)
     ck_assert_uint_eq(record.log.level, DP_LOG_DEBUG);
     ck_assert_str_eq(record.log.text, "text");
     tear_down(), set_up();
-    plugin_wire_put_close(&frame);
+    plugin_wire_put_empty(&frame, PLUGIN_WIRE_CLOSE);
     read_back("close");
     ck_assert_int_eq(record.type, PLUGIN_WIRE_CLOSE);
+    tear_down(), set_up();
+    plugin_wire_put_empty(&frame, PLUGIN_WIRE_CLOSED);
+    read_back("closed");
+    ck_assert_int_eq(record.type, PLUGIN_WIRE_CLOSED);
 }
 END_TEST
 
