@@ -187,9 +187,9 @@ void lane_add(struct lane *lane, struct request *request);
 void lane_run(struct lane *lane);
 /* The request goes again, first. Too often: RETRY with reason. */
 void lane_again(struct request *request, const char *reason);
-/* One failure more, which opens the breaker when there were enough, or at once. for_ms: at least so
- * long, 0 = as the options say. */
-void lane_failed(struct lane *lane, const char *why, bool at_once, uint64_t for_ms);
+/* One failure more, which opens the breaker when there were enough, or at once. least_ms: for no
+ * less than that, 0 = as the options say. */
+void lane_failed(struct lane *lane, const char *why, bool at_once, uint64_t least_ms);
 void lane_worked(struct lane *lane);
 /* A connection could not be made, or broke, or was of no use: the next one waits. */
 void lane_connect_failed(struct lane *lane);

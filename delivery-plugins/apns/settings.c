@@ -114,15 +114,32 @@ static int add_topic(struct reader *r, const struct dp_setting *s, size_t key)
     return read_string(r, s, &a->topics[a->topic_count++].name);
 }
 
+/* `NAME[N]` at the start of path: what follows it, and N (whatever is too large is ULONG_MAX).
+ * NULL: something else. */
+static const char *skip_index(const char *path, const char *name, unsigned long *ret_index)
+{
+    size_t len = strlen(name);
+    unsigned long index;
+    char *end;
+
+    if (strncmp(path, name, len) != 0 || path[len] != '[' || path[len + 1] < '0' ||
+        path[len + 1] > '9')
+        return NULL;
+    index = strtoul(path + len + 1, &end, 10);
+    if (*end != ']')
+        return NULL;
+    *ret_index = index;
+    return end + 1;
+}
+
 /* keys[N].team, .kid, .file, .topics[M] */
 static int read_key(struct reader *r, const struct dp_setting *s)
 {
-    unsigned index, topic;
-    int used = 0;
+    unsigned long index = 0, topic = 0;
     struct key *key;
-    const char *rest;
+    const char *rest = skip_index(s->path, "keys", &index), *after_topic;
 
-    if (sscanf(s->path, "keys[%u].%n", &index, &used) != 1 || used == 0)
+    if (!rest || *rest++ != '.')
         return fail(r, "%s: \"%s\": expected keys = ( { team; kid; file; topics; } )", s->where,
                     s->path);
     if (index >= KEYS_MAX)
@@ -131,14 +148,14 @@ static int read_key(struct reader *r, const struct dp_setting *s)
         r->apns->key_count = index + 1;
     key = &r->apns->keys[index];
     key->where = s->where;
-    rest = s->path + used;
     if (strcmp(rest, "team") == 0)
         return read_id(r, s, key->team);
     if (strcmp(rest, "kid") == 0)
         return read_id(r, s, key->kid);
     if (strcmp(rest, "file") == 0)
         return read_string(r, s, &key->file);
-    if (sscanf(rest, "topics[%u]", &topic) == 1)
+    after_topic = skip_index(rest, "topics", &topic);
+    if (after_topic && *after_topic == '\0')
         return add_topic(r, s, index);
     return fail(r, "%s: unknown setting \"%s\", expected team, kid, file or topics", s->where,
                 s->path);
