@@ -12,8 +12,7 @@
  * The kernel may tell of an end before ZeroMQ's thread has handed over what the process sent last:
  * the outcomes of a plugin that was closed, the reason of one that could not start. So an end
  * counts only when the link has settled; until then the state stays, without a process.
- *
- * A PING a second, when the last was answered, is all the process costs while it is idle. */
+ * An idle process costs a PING a second. */
 #include "broker/plugin_remote.h"
 
 #include "broker/broker.h"
