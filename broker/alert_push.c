@@ -89,6 +89,7 @@ void alert_plugin_ready(struct broker *broker, struct plugin *plugin)
             bool again;
 
             alert_wait_leave(alert);
+            alert->push.not_before_ms = 0;
             alert_run(broker, alert->device);
             /* whoever did not get in is at the end again: it is full, or everyone had a turn */
             again = alert->waiting_for == NULL && alert != last;
@@ -282,6 +283,8 @@ static bool go_on(struct alert *alert)
         finish(alert, "failed", "no-route");
         return true;
     }
+    if (push->message)
+        alert_wake_at(alert, push->due_ms);
     return push->message == NULL || alert->again;
 }
 
