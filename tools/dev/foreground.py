@@ -7,7 +7,7 @@ import time
 import programs
 
 LOOK_S = 0.1  # between two looks at the broker's log: at once to a person, nothing to a processor
-DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/0 msg="(?P<text>delivered [^"]*)"$')
+DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/0 msg="(?P<text>(?:delivered|alerted) [^"]*)"$')
 
 
 def announce(stack):
@@ -15,10 +15,11 @@ def announce(stack):
     mqtt = layout.port("mqtt")
     print()
     for process, where in ((stack.postgres, f"127.0.0.1:{layout.port('postgres')}"),
-                           (stack.broker, f"127.0.0.1:{layout.port('broker')}"),
+                           (stack.apns, f"127.0.0.1:{layout.port('apns')}, Apple's door"),
+                           (stack.broker, f"127.0.0.1:{layout.port('http')}, HTTP"),
                            *((connector, f"127.0.0.1:{mqtt}, MQTT")
                              for connector in stack.connectors)):
-        print(f"  {str(process):12} pid {process.pid():<8} {where:24} "
+        print(f"  {str(process):16} pid {process.pid():<8} {where:24} "
               f"{os.path.relpath(process.log_path)}")
     bob = programs.token(layout, "bob")
     alice = programs.token(layout, "alice")
@@ -36,7 +37,8 @@ A message from Alice, in a third:
 
   mosquitto_pub -h 127.0.0.1 -p {mqtt} -i alice-phone -u alice -P {alice} -q 1 -t to/u/bob -m hello
 
-Stop bob's, send again, start it again: the message has waited.
+Stop bob's, send again, start it again: the message has waited. What Apple was asked to show:
+curl -s http://127.0.0.1:{layout.port('apns control')}/pushes
 Deliveries follow; Ctrl-C stops everything.
 """, flush=True)
 
