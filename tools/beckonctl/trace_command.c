@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "command.h"
@@ -136,10 +137,10 @@ static int show(const struct command *self, const struct arguments *arguments, c
     else if (status != 200)
         r = command_failed(self, "%ld %s: %s", status, string(document, "title"),
                            string(document, "detail"));
+    else if (!json_is_array(json_object_get(document, "recipients")))
+        r = command_failed(self, "%s: the answer is not a trace", arguments->url);
     else if (arguments->json)
         printf("%s\n", body);
-    else if (!json_is_object(document))
-        r = command_failed(self, "%s: the answer is not a trace", arguments->url);
     else
         print_trace(document);
     json_decref(document);
@@ -151,10 +152,13 @@ static int ask(const struct command *self, const struct arguments *arguments, co
 {
     AUTO_FREE char *url = NULL;
     AUTO_FREE char *body = NULL;
+    size_t len = strlen(arguments->url);
     struct err_text et;
     long status = 0;
 
-    if (asprintf(&url, "%s/v1/messages/%s/trace", arguments->url, mid) < 0) {
+    while (len > 0 && arguments->url[len - 1] == '/')
+        len--;
+    if (asprintf(&url, "%.*s/v1/messages/%s/trace", (int)len, arguments->url, mid) < 0) {
         url = NULL;
         return command_failed(self, "out of memory");
     }
