@@ -153,8 +153,12 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
     if (!user)
         return;
     session = session_find(broker, peer, open->conn);
-    if (session) /* asked again over a new link, before it was answered */
+    if (session) { /* asked again over a new link, before it was answered */
+        device = session->device;
+        device->writes++; /* not away: it comes back in a moment */
         session_end(broker, session, &(struct session_ending){.superseded = true});
+        device->writes--;
+    }
     device = device_find(user, open->device);
     if (!device)
         device = device_create(broker, user, open->device);
