@@ -4,7 +4,6 @@ import select
 import signal
 import socket
 import time
-import uuid
 
 import pytest
 
@@ -260,7 +259,7 @@ def test_head(door, path):
 
 @pytest.mark.parametrize("mid", [
     "x", NO_MID[:-1], NO_MID + "0", NO_MID.replace("-7", "-4"), NO_MID.replace("-", ""),
-    "g" + NO_MID[1:], "'%20OR%201=1", str(uuid.uuid4()), "a" * 1000])
+    "g" + NO_MID[1:], "'%20OR%201=1", "c9beaf69-c47b-4f67-a2c5-5660f5dcb2b4", "a" * 1000])
 def test_bad_mid(door, mid):
     assert "UUIDv7" in door.call(f"/v1/messages/{mid}/trace", token=door.service()).problem(400)
 
