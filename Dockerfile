@@ -54,7 +54,8 @@ ENTRYPOINT ["/usr/bin/beckon-broker", "--config", "/etc/beckon/broker.conf"]
 FROM runtime AS apns-simulator
 EXPOSE 2197 2198
 ENTRYPOINT ["/usr/bin/apns-simulator", "--set", "listen.address=0.0.0.0", "--set", "control.address=0.0.0.0", \
-            "--set", "tls.directory=/var/lib/beckon/apns", "--set", "auth.directory=/var/lib/beckon/apns"]
+            "--set", "tls.directory=/var/lib/beckon/apns", "--set", "auth.directory=/var/lib/beckon/apns", \
+            "--set", "auth.min_token_interval_s=0"]
 
 FROM runtime AS connector
 COPY etc/docker/connector.conf /etc/beckon/connector.conf

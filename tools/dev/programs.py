@@ -42,7 +42,8 @@ APNS_CONFIG = """# Made by ./dev; overwritten at every start of this process.
 listen: {{ port = {apns_port}; }};
 control: {{ port = {apns_control_port}; }};
 tls: {{ directory = "{apns_dir}"; }};
-auth: {{ directory = "{apns_dir}"; }};
+# Brokers are restarted at will here, and each signs a provider token of its own.
+auth: {{ directory = "{apns_dir}"; min_token_interval_s = 0; }};
 """
 CONFIGS = {"broker": BROKER_CONFIG, "connector": CONNECTOR_CONFIG, "apns-simulator": APNS_CONFIG}
 PROGRAMS = {"broker": "beckon-broker", "connector": "beckon-connector",
