@@ -2,6 +2,7 @@
 #include "common/option_list.h"
 
 #include "common/auto.h"
+#include "common/option_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,45 +44,63 @@ static bool copy(config_setting_t *parent, const char *name, const config_settin
     return true;
 }
 
+/* Without a file libconfig names none, and the name of an included one lives in the parsed text
+ * only. */
+static void set_source(config_setting_t *setting)
+{
+    setting->file = "--set";
+    for (int i = 0; config_setting_is_aggregate(setting) && i < config_setting_length(setting); i++)
+        set_source(config_setting_get_elem(setting, (unsigned)i));
+}
+
 /* The group that the last name of path is in, made where it is missing. */
-static config_setting_t *parent_of(config_t *config, const char *path, const char **ret_name)
+static int parent_of(config_t *config, const char *path, config_setting_t **ret_parent,
+                     const char **ret_name, struct err_text *et)
 {
     config_setting_t *group = config_root_setting(config);
-    const char *dot;
+    const char *name = path, *dot;
 
-    while (group && (dot = strchr(path, '.'))) {
-        char name[64];
+    while ((dot = strchr(name, '.'))) {
+        char part[64];
         config_setting_t *next;
 
-        snprintf(name, sizeof(name), "%.*s", (int)(dot - path), path);
-        next = config_setting_get_member(group, name);
-        group = next ? next : config_setting_add(group, name, CONFIG_TYPE_GROUP);
-        path = dot + 1;
+        snprintf(part, sizeof(part), "%.*s", (int)(dot - name), name);
+        next = config_setting_get_member(group, part);
+        if (next && !config_setting_is_group(next))
+            return err_set(et, ERR_CONFIG, "--set: \"%s\": \"%.*s\" is not a group, expected one",
+                           path, (int)(dot - path), path);
+        group = next ? next : config_setting_add(group, part, CONFIG_TYPE_GROUP);
+        if (!group)
+            return err_set(et, ERR_NO_MEMORY, "out of memory");
+        name = dot + 1;
     }
-    *ret_name = path;
-    return group;
+    *ret_parent = group;
+    *ret_name = name;
+    return 0;
 }
 
 static int put(config_t *config, const struct option *option, const config_t *parsed,
                struct err_text *et)
 {
-    const config_setting_t *from = config_lookup(parsed, "value");
-    const char *name;
-    config_setting_t *parent;
+    config_setting_t *from = config_lookup(parsed, "value"), *parent = NULL;
+    const char *name = NULL;
+    int r;
 
+    if (config_setting_length(config_root_setting(parsed)) != 1)
+        return err_set(et, ERR_CONFIG, "--set: \"%s\" has more than one value, expected one",
+                       option->path);
     if (!config_setting_is_aggregate(from))
         return err_set(et, ERR_CONFIG, "--set: \"%s\" is not a list or a group, expected one",
                        option->path);
-    if (option->check) {
-        int r = option->check(from, et);
-
-        if (r < 0)
-            return r;
-    }
-    parent = parent_of(config, option->path, &name);
-    if (parent && config_setting_get_member(parent, name))
+    set_source(from);
+    r = option->check ? option->check(from, et) : 0;
+    if (r == 0)
+        r = parent_of(config, option->path, &parent, &name, et);
+    if (r < 0)
+        return r;
+    if (config_setting_get_member(parent, name))
         config_setting_remove(parent, name);
-    if (!parent || !copy(parent, name, from))
+    if (!copy(parent, name, from))
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     return 0;
 }
@@ -91,8 +110,10 @@ int option_list_set(config_t *config, const struct option *option, const char *t
 {
     AUTO_FREE char *whole = NULL;
     config_t parsed;
-    int r;
+    int r = option_scan_text("--set", text, et);
 
+    if (r < 0)
+        return r;
     if (asprintf(&whole, "value = %s;", text) < 0) {
         whole = NULL;
         return err_set(et, ERR_NO_MEMORY, "out of memory");

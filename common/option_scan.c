@@ -188,16 +188,20 @@ static int scan_text(struct scan *scan)
     return r;
 }
 
+int option_scan_text(const char *name, const char *text, struct err_text *et)
+{
+    struct scan scan = {.file = name, .next = text, .line = 1, .depth = 0, .et = et};
+
+    return scan_text(&scan);
+}
+
 int option_scan_read(const char *file, char **ret_text, struct err_text *et)
 {
     struct buf text = {0};
-    struct scan scan = {.file = file, .line = 1, .depth = 0, .et = et};
     int r = read_file(file, &text, et);
 
-    if (r == 0) {
-        scan.next = (const char *)text.data;
-        r = scan_text(&scan);
-    }
+    if (r == 0)
+        r = option_scan_text(file, (const char *)text.data, et);
     if (r < 0)
         buf_release(&text);
     else

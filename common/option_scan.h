@@ -9,5 +9,7 @@
  * owned (free) and NUL-terminated, for config_read_string. 0; ERR_CONFIG or ERR_NO_MEMORY with
  * et: `FILE:LINE: 4294967296 needs the suffix L, as it has more than 32 bits`. */
 MUST_CHECK int option_scan_read(const char *file, char **ret_text, struct err_text *et);
+/* The same for a text that is no file; name stands for it in errors. */
+MUST_CHECK int option_scan_text(const char *name, const char *text, struct err_text *et);
 
 #endif
