@@ -101,7 +101,7 @@ static bool is_bundle_id(struct bytes text)
 
 /* What is wrong with a registration, NULL: nothing. Apple's forms for its own provider; another
  * provider's are its plugin's business, within what the wire carries. */
-static const char *push_fault(const struct wire_push *push)
+static const char *push_fault(const struct me_request *request, const struct wire_push *push)
 {
     if (!is_provider(push->provider))
         return "provider: expected the name of a push plugin, or \"none\"";
@@ -115,7 +115,9 @@ static const char *push_fault(const struct wire_push *push)
     }
     if (!printable(push->push_token, ME_TOKEN_MAX))
         return "token: expected 1 to 1024 printable characters";
-    if (push->topic.len > 0 && !printable(push->topic, NAME_BYTES))
+    /* it may be absent or empty, but one of another type or beyond all limits is not absent */
+    if ((json_object_get(request->json, "topic") != NULL && push->topic.data == NULL) ||
+        (push->topic.len > 0 && !printable(push->topic, NAME_BYTES)))
         return "topic: expected at most 255 printable characters";
     if (!bytes_equal_string(push->environment, "production") &&
         !bytes_equal_string(push->environment, "development"))
@@ -140,7 +142,7 @@ int me_request_push(struct bytes payload, struct me_request *request, struct wir
     ret_record->push_token = member(request, "token");
     ret_record->topic = member(request, "topic");
     ret_record->environment = member(request, "environment");
-    fault = push_fault(ret_record);
+    fault = push_fault(request, ret_record);
     if (fault == NULL)
         return 0;
     *ret_why = fault;
