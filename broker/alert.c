@@ -169,6 +169,10 @@ void alert_run(struct broker *broker, struct device *device)
         alert->wake_ms = NEVER;
         alert_settle(alert);
         alert_check_deadlines(alert);
+        alert->reading = false;
+        /* a push that was read back comes first: notifications would move the feed on */
+        while (alert_push_next(alert))
+            ;
         alert_notify(alert);
         while (alert_push_next(alert))
             ;
@@ -213,8 +217,7 @@ void alert_shown(struct broker *broker, struct device *device, uint64_t seq)
     if (flight && flight->state != FLIGHT_SENT)
         flight_done(&alert->notified, flight);
     if (alert->push.message && alert->push.message->seq == seq) {
-        alert_push_drop(alert);
-        alert_passed(alert, seq);
+        alert_push_stop(alert, "shown");
     }
     alert_run(broker, device);
 }

@@ -39,6 +39,7 @@ struct alert {
     uint32_t last_id;
     bool pinned; /* its user stays in memory */
     bool running, again;
+    bool reading; /* a push that is next is being read: the feed stays at its place */
 };
 
 static inline void alert_wake_at(struct alert *alert, uint64_t when_ms)
@@ -75,6 +76,8 @@ void alert_notify(struct alert *alert);
 
 /* alert_push.c: one step of the pushes. True: something moved, try again. */
 bool alert_push_next(struct alert *alert);
+/* The push under way is not needed any more: says why. */
+void alert_push_stop(struct alert *alert, const char *why);
 /* Lets go of the push under way. */
 void alert_push_drop(struct alert *alert);
 void alert_wait_leave(struct alert *alert);

@@ -49,6 +49,21 @@ static bool send_one(struct alert *alert, const struct step *step, struct messag
     return true;
 }
 
+/* Behind what was sent on this connection as a message, which has its deadline there, and behind
+ * what was sent as a notification: a push may have moved the feed back for one of those. */
+static uint64_t first_to_notify(const struct alert *alert)
+{
+    const struct device *device = alert->device;
+    const struct flights *notified = &alert->notified;
+    uint64_t first = alerted_up_to(device) + 1;
+
+    if (device->feed.next_seq > first)
+        first = device->feed.next_seq;
+    if (notified->count > 0 && flight_at(notified, notified->count - 1)->seq >= first)
+        first = flight_at(notified, notified->count - 1)->seq + 1;
+    return first;
+}
+
 void alert_notify(struct alert *alert)
 {
     struct broker *broker = alert->broker;
@@ -57,14 +72,12 @@ void alert_notify(struct alert *alert)
     struct message *message;
     uint64_t first;
 
-    while (!alert->push.message && (step = route_notify_step(broker, device)) &&
+    while (!alert->push.message && !alert->reading && (step = route_notify_step(broker, device)) &&
            window_open(alert)) {
         const char *why;
         uint64_t held_ms;
 
-        /* what was sent on this connection as a message has its deadline there */
-        first = device->feed.next_seq > alerted_up_to(device) + 1 ? device->feed.next_seq
-                                                                  : alerted_up_to(device) + 1;
+        first = first_to_notify(alert);
         if (alert->feed.next_seq < first || alert->notified.count == 0)
             feed_seek(&alert->feed, first);
         message = feed_next(broker, &alert->feed);

@@ -114,6 +114,20 @@ void alert_push_drop(struct alert *alert)
     *push = (struct alert_push){.due_ms = NEVER};
 }
 
+void alert_push_stop(struct alert *alert, const char *why)
+{
+    struct alert_push *push = &alert->push;
+    uint64_t seq = push->message->seq;
+
+    if (push->sent)
+        alert->broker->metrics.push_cancels++;
+    trace_add(alert->broker, alert->device, seq, push->plugin ? plugin_name(push->plugin) : "",
+              push->sent ? "cancelled" : "suppressed", why,
+              loop_now_ms(alert->broker->loop) - push->began_ms);
+    alert_push_drop(alert);
+    alert_passed(alert, seq);
+}
+
 static void finish(struct alert *alert, const char *outcome, const char *reason)
 {
     struct alert_push *push = &alert->push;
@@ -246,12 +260,7 @@ static bool go_on(struct alert *alert)
                           : alert_suppressed(alert->broker, alert->device, push->message);
 
     if (why) {
-        if (push->sent)
-            alert->broker->metrics.push_cancels++;
-        trace_add(alert->broker, alert->device, seq, push->plugin ? plugin_name(push->plugin) : "",
-                  push->sent ? "cancelled" : "suppressed", why, now_ms - push->began_ms);
-        alert_push_drop(alert);
-        alert_passed(alert, seq);
+        alert_push_stop(alert, why);
         return true;
     }
     if (push->due_ms <= now_ms) {
@@ -337,6 +346,7 @@ static bool begin(struct alert *alert, uint64_t seq, enum route_state state)
         return false;
     feed_seek(&alert->feed, summarize(alert, seq, &summarized));
     message = feed_next(broker, &alert->feed);
+    alert->reading = !message && alert->feed.fetching;
     if (!message) {
         if (alert->feed.next_seq > seq && !alert->feed.fetching)
             device->alerted_seq = alert->feed.next_seq - 1; /* retention has taken them */

@@ -1,6 +1,6 @@
-/* alert_fixture - what test_alert.c stands on: a clock of its own, one person with one phone, and
- * fakes of plugins, the store and the bus that remember what they were asked. Included by that file
- * only. */
+/* alert_fixture - what test_alert*.c stand on: a clock of its own, one person with one phone, and
+ * fakes of plugins, the store and the bus that remember what they were asked. Included by those
+ * files only. */
 #ifndef BECKON_TESTS_ALERT_FIXTURE_H
 #define BECKON_TESTS_ALERT_FIXTURE_H
 
@@ -334,7 +334,7 @@ static void ack(uint64_t seq)
                  &(struct wire_ack){.conn = 1, .epoch = session.epoch, .acked_seq = seq});
 }
 
-static void ack_beyond(uint64_t seq)
+static inline void ack_beyond(uint64_t seq)
 {
     uint8_t encoded[8] = {(uint8_t)seq};
     struct wire_ack record = {
