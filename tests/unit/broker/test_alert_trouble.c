@@ -37,6 +37,24 @@ START_TEST(notification_too_large_for_its_client)
 }
 END_TEST
 
+START_TEST(what_is_behind_a_push_is_not_sent_again)
+{
+    set_state(WIRE_BACKGROUND, 60000);
+    for (int i = 0; i < 3; i++)
+        send();
+    report(&local_push, given[0].id, DP_FAILED, 0, 0);
+    inbox_pump(&broker, phone);
+    check_last(&apns, 1);
+    answer(DP_ACCEPTED);
+    ck_assert_uint_eq(phone->alerted_seq, 1);
+    send();
+    check_last(&local_push, 4);
+    ck_assert_uint_eq(count_of(&local_push), 4);
+    notified(4);
+    ck_assert_uint_eq(phone->alerted_seq, 4);
+}
+END_TEST
+
 /* The push is read back from the database; what arrives meanwhile does not take its place. */
 START_TEST(next_message_while_a_push_is_read)
 {
@@ -51,6 +69,22 @@ START_TEST(next_message_while_a_push_is_read)
     report(&apns, given[1].id, DP_ACCEPTED, 0, 0);
     check_last(&local_push, 2);
     ck_assert_uint_eq(given_count, 3);
+}
+END_TEST
+
+START_TEST(not_needed_any_more_while_its_push_is_read)
+{
+    set_state(WIRE_BACKGROUND, 60000);
+    send();
+    now += NOTIFY_MS;
+    timer_wheel_advance(&wheel, now);
+    ck_assert_uint_eq(asked_count, 1);
+    notified(1); /* late, and in time */
+    alert_heard(&broker, phone);
+    send();
+    check_last(&local_push, 2);
+    ck_assert_uint_eq(count_of(&apns), 0);
+    ck_assert_uint_eq(phone->acked_seq, 1);
 }
 END_TEST
 
@@ -236,7 +270,9 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, notification_at_its_deadline);
     tcase_add_test(tcase, notification_too_large_for_its_client);
+    tcase_add_test(tcase, what_is_behind_a_push_is_not_sent_again);
     tcase_add_test(tcase, next_message_while_a_push_is_read);
+    tcase_add_test(tcase, not_needed_any_more_while_its_push_is_read);
     tcase_add_test(tcase, heard_while_its_push_is_read);
     tcase_add_test(tcase, connection_lost_with_a_notification_in_flight);
     tcase_add_test(tcase, heard_after_its_background_time);
