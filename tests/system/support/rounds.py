@@ -156,15 +156,7 @@ def swapped(phone):
     return found
 
 
-def heard_until(acked, outages):
-    """When the broker has heard of an acknowledgement for certain. A connector remembers what was
-    acknowledged while no broker answered for as long as the connection lives, no longer: if it ends
-    before the broker is back, the message comes again, with the same id."""
-    return max([end for start, end in outages if start - CROSSING_S <= acked <= end],
-               default=acked + CROSSING_S)
-
-
-def late_alerts(phone, pushes, outages):
+def late_alerts(phone, pushes):
     """I5: pushed although it was acknowledged before, on a connection that lived on."""
     found = []
     for push in pushes:
@@ -172,20 +164,20 @@ def late_alerts(phone, pushes, outages):
         if mid not in phone.acked:
             continue
         acked, connection = phone.acked[mid]
-        heard = heard_until(acked, outages)
-        if phone.ended.get(connection, at) >= heard and at >= heard:
+        alive = phone.ended.get(connection, at) >= acked + CROSSING_S
+        if alive and at >= acked + CROSSING_S:
             found.append((mid, at - acked))
     return found
 
 
-def tally(phone, sender, pushes, outages=()):
+def tally(phone, sender, pushes):
     """What went wrong, by kind; and how much was shown more than once with the same id, which is
-    allowed. outages: wall times between which no broker may have been linked."""
+    allowed."""
     ids = ids_by_number(phone, pushes)
     shown = [mid for mid, *_ in phone.messages] + [mid_of(push) for push in pushes]
     return {"lost": sorted(set(range(sender.accepted)) - ids.keys()),
             "several ids": {number: mids for number, mids in ids.items() if len(mids) > 1},
-            "swapped": swapped(phone), "late": late_alerts(phone, pushes, outages),
+            "swapped": swapped(phone), "late": late_alerts(phone, pushes),
             "repeated with the same id": len(shown) - len(set(shown))}
 
 
