@@ -1,8 +1,11 @@
 /* recover - see the header.
  *
- * Problem: nothing says who was about to be alerted when a broker died. Method: everybody is looked
- * at once, by ranges of their numbers, each range a short read between those of people who connect;
- * some 10 us a person with devices. Loaded people plan their own alerts. */
+ * Problem 1: a broker that has just started, or that stood still, knows less than its connectors:
+ * an acknowledgement may lie unread. Method: nothing is pushed until they have had their say.
+ *
+ * Problem 2: nothing says who was about to be alerted when a broker died. Method: everybody is
+ * looked at once, by ranges of their numbers, each range a short read between those of people who
+ * connect; some 10 us a person with devices. Loaded people plan their own alerts. */
 #include "broker/recover.h"
 
 #include "broker/broker.h"
@@ -17,6 +20,10 @@
 #define RANGE 2000
 /* Between two reads, so that the readers of those who are here come first. */
 #define PAUSE_MS 20
+
+/* Standing still for so long is more than a busy machine does, and little beside the deadlines of
+ * routes, which are seconds. */
+#define STALL_MS 500
 
 struct recover {
     struct broker *broker;
@@ -56,6 +63,20 @@ static void on_timer(struct timer *timer)
                   any_device(recover->broker), on_range);
 }
 
+/* What came meanwhile lies in sockets: ACKs, and after three heartbeats the announcements of
+ * connectors that gave this broker up. They get the time that they waited, or that of a start. */
+static void on_stall(void *arg, uint64_t stalled_ms)
+{
+    struct broker *broker = arg;
+    uint64_t settle_ms = broker->options.settle_ms;
+    uint64_t until_ms =
+        loop_now_ms(broker->loop) + (stalled_ms < settle_ms ? stalled_ms : settle_ms);
+
+    log_warning(NULL, "stood still for %llu ms", (unsigned long long)stalled_ms);
+    if (broker->settled_ms < until_ms)
+        broker->settled_ms = until_ms;
+}
+
 int recover_create(struct broker *broker)
 {
     struct recover *recover = calloc(1, sizeof(*recover));
@@ -65,6 +86,7 @@ int recover_create(struct broker *broker)
     recover->broker = broker;
     broker->recover = recover;
     broker->settled_ms = loop_now_ms(broker->loop) + broker->options.settle_ms;
+    loop_stall_watch(broker->loop, STALL_MS, on_stall, broker);
     timer_init(&recover->timer, on_timer);
     loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
     return 0;
@@ -74,6 +96,7 @@ void recover_destroy(struct broker *broker)
 {
     if (!broker->recover)
         return;
+    loop_stall_watch(broker->loop, 0, NULL, NULL);
     loop_timer_cancel(broker->loop, &broker->recover->timer);
     free(broker->recover);
     broker->recover = NULL;

@@ -1,4 +1,5 @@
-/* recover - after a start: people with something to alert are brought into memory, so that what was
+/* recover - after a start, and after the process stood still: pushes wait for what connectors have
+ * to say; and people with something to alert are brought into memory, so that what was
  * accepted before a crash is alerted although nobody of them speaks. Loop thread. */
 #ifndef BECKON_BROKER_RECOVER_H
 #define BECKON_BROKER_RECOVER_H

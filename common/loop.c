@@ -42,6 +42,12 @@ struct loop {
     int epoll_fd, signal_fd;
     bool stopping;
     uint64_t now_ms, wall_ms;
+    uint64_t due_ms; /* when the wait under way ends at the latest */
+    struct {
+        loop_stall_fn fn; /* NULL: nobody watches */
+        void *arg;
+        uint64_t min_ms;
+    } stall;
     struct source *sources;
     uint32_t source_cap, first_free;
     struct loop_task *posted, **posted_tail; /* oldest first */
@@ -359,6 +365,13 @@ int loop_signal_add(struct loop *loop, int signo, loop_signal_fn fn, void *arg)
     return 0;
 }
 
+void loop_stall_watch(struct loop *loop, uint64_t min_ms, loop_stall_fn fn, void *arg)
+{
+    loop->stall.min_ms = min_ms;
+    loop->stall.fn = fn;
+    loop->stall.arg = arg;
+}
+
 uint64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
@@ -378,12 +391,19 @@ static int wait_ms(struct loop *loop, uint64_t max_wait_ms)
         if (loop->prepare[i].fn != NULL && loop->prepare[i].fn(loop->prepare[i].arg))
             work = true;
     }
+    /* Not a wait: whatever this turn's callbacks took, descriptors should have been looked at. */
+    loop->due_ms = loop->now_ms;
     if (work || loop->posted != NULL || loop->stopping)
         return 0;
     /* INT_MAX is epoll_wait's limit: an idle process wakes every 24 days. The clock is read again
      * because this turn's callbacks took time, which must not be slept twice. */
     uint64_t max_ms = max_wait_ms < INT_MAX ? max_wait_ms : INT_MAX;
-    return (int)timer_wheel_wait(&loop->wheel, clock_ms(CLOCK_MONOTONIC), max_ms);
+    uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+    uint32_t sleep_ms = (uint32_t)timer_wheel_wait(&loop->wheel, now_ms, max_ms);
+
+    if (sleep_ms > 0)
+        loop->due_ms = now_ms + sleep_ms;
+    return (int)sleep_ms;
 }
 
 static int wait_and_dispatch(struct loop *loop, uint64_t max_wait_ms)
@@ -392,6 +412,8 @@ static int wait_and_dispatch(struct loop *loop, uint64_t max_wait_ms)
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_WAIT, timeout_ms);
 
     read_clocks(loop);
+    if (loop->stall.fn != NULL && loop->now_ms >= loop->due_ms + loop->stall.min_ms)
+        loop->stall.fn(loop->stall.arg, loop->now_ms - loop->due_ms);
     if (count < 0)
         return errno == EINTR ? 0 : ERR_SYSTEM;
     for (int i = 0; i < count; i++) {
@@ -419,6 +441,7 @@ int loop_turn(struct loop *loop, uint64_t max_wait_ms)
 
 int loop_run(struct loop *loop)
 {
+    read_clocks(loop); /* what came before was not a turn */
     while (!loop->stopping) {
         int r = loop_turn(loop, UINT64_MAX);
         if (r < 0)

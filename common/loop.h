@@ -27,6 +27,7 @@ struct loop;
 typedef void (*loop_io_fn)(void *arg, uint32_t events);
 typedef void (*loop_fn)(void *arg);
 typedef void (*loop_signal_fn)(void *arg, int signo);
+typedef void (*loop_stall_fn)(void *arg, uint64_t stalled_ms);
 /* Runs before the wait. True: do not sleep, there is work already (its work is done in the hook).
  */
 typedef bool (*loop_prepare_fn)(void *arg);
@@ -45,6 +46,12 @@ MUST_CHECK int loop_io_add(struct loop *loop, int fd, uint32_t events, loop_io_f
 MUST_CHECK int loop_io_set(struct loop *loop, loop_id id, uint32_t events);
 /* No callback for id after this returns. id 0 and stale ids are ignored. */
 void loop_io_remove(struct loop *loop, loop_id id);
+
+/* fn runs before the I/O and the timers of a turn that begins at least min_ms later than the loop
+ * meant to: the process stood still (SIGSTOP, a starved machine) or a callback took that long, and
+ * what descriptors hold was not looked at meanwhile. stalled_ms: how much later. One a loop; fn
+ * NULL ends it. */
+void loop_stall_watch(struct loop *loop, uint64_t min_ms, loop_stall_fn fn, void *arg);
 
 /* The wheel's timers run on loop_now_ms. */
 void loop_timer_add(struct loop *loop, struct timer *timer, uint64_t delay_ms);

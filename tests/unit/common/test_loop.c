@@ -425,6 +425,52 @@ START_TEST(test_turn_waits_no_longer_than_asked)
 }
 END_TEST
 
+static uint64_t stalled_ms;
+
+static void on_stall(void *arg, uint64_t late_ms)
+{
+    (void)arg;
+    note('s');
+    stalled_ms = late_ms;
+}
+
+#define STALL_MS 250
+
+static void on_timer_block(struct timer *timer)
+{
+    const struct timespec pause = {.tv_nsec = (STALL_MS + 20) * 1000 * 1000};
+
+    (void)timer;
+    note('b');
+    nanosleep(&pause, NULL); /* what is tested: a callback that takes long */
+}
+
+/* Told before the timers of the turn that is late; a sleep that was meant is not late. */
+START_TEST(test_standing_still_is_told)
+{
+    struct timer slow, next;
+
+    timer_init(&slow, on_timer_block);
+    timer_init(&next, on_timer_note);
+    loop_stall_watch(loop, STALL_MS, on_stall, NULL);
+    turn(STALL_MS + 20);
+    ck_assert_str_eq(trace, "");
+    loop_timer_add(loop, &slow, 0);
+    turn(0);
+    ck_assert_str_eq(trace, "b");
+    loop_timer_add(loop, &next, 0);
+    turn(0);
+    ck_assert_str_eq(trace, "bst");
+    ck_assert_uint_ge(stalled_ms, STALL_MS);
+    ck_assert_uint_lt(stalled_ms, LONG_MS);
+    loop_stall_watch(loop, 0, NULL, NULL);
+    loop_timer_add(loop, &slow, 0);
+    turn(0);
+    turn(0);
+    ck_assert_str_eq(trace, "bstb");
+}
+END_TEST
+
 static bool on_prepare(void *arg)
 {
     unsigned *left = arg;
@@ -574,6 +620,7 @@ static Suite *make_suite(void)
     tcase_add_test(posted, test_posted_may_unpost_others);
     tcase_add_test(waiting, test_idle_loop_sleeps_until_the_timer);
     tcase_add_test(waiting, test_turn_waits_no_longer_than_asked);
+    tcase_add_test(waiting, test_standing_still_is_told);
     tcase_add_test(waiting, test_prepare_decides_about_sleep);
     tcase_add_test(waiting, test_hooks_have_a_limit);
     tcase_add_test(waiting, test_stop_finishes_the_turn);
