@@ -46,7 +46,7 @@ void alert_on_skip(struct device *device, uint64_t seq);
 void alert_connection_lost(struct device *device);
 /* A connector tells what notifications it has in flight. */
 void alert_adopt(struct broker *broker, struct device *device,
-                 const struct wire_announce *announce);
+                 const struct wire_progress *notified);
 
 /* --- outcomes, from delivery.c --- */
 

@@ -162,12 +162,14 @@ void alert_connection_lost(struct device *device)
 /* What the connector has sent and not got acknowledged, and what it has: everything up to there
  * that is not in its list was shown, or needed no showing. Except what is on its way as a message:
  * that has its own deadline. */
-void alert_adopt(struct broker *broker, struct device *device, const struct wire_announce *announce)
+void alert_adopt(struct broker *broker, struct device *device, const struct wire_progress *notified)
 {
-    struct wire_list list = announce->notified;
-    uint64_t seq = alerted_up_to(device), newest = announce->notified_seq, open = 0;
+    struct wire_list list = notified->sent, more = notified->more;
+    uint64_t seq = alerted_up_to(device), newest = notified->acked_seq, open = 0, beyond;
     struct alert *alert;
 
+    while (wire_seq_next(&more, &beyond) == 1)
+        newest = beyond; /* what is open before it is in the other list */
     if (newest <= seq && list.count == 0)
         return;
     alert = alert_of(broker, device);

@@ -43,6 +43,7 @@ struct device {
     uint64_t acked_seq;      /* contiguous */
     uint64_t sent_seq;       /* ever PUBLISHed in this session, up to here: later ones get no DUP */
     uint64_t alerted_seq;    /* as the database's device.alerted_seq; may be below acked_seq */
+    uint64_t newest_epoch;   /* of its connections, as far as this process knows; 0 = none */
     uint64_t moved_from;     /* acked_seq as last written: where the next row of the trace begins */
     const char *acked_by;    /* plugin of the newest acknowledgement, NULL = none */
     uint64_t session_expires_at_ms; /* stored session of a client that is away; 0 = connected */

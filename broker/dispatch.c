@@ -38,6 +38,11 @@ HANDLER(on_announce)
     session_on_announce(broker, peer, &record->announce, raw);
 }
 
+HANDLER(on_ended)
+{
+    session_on_ended(broker, peer, &record->ended, raw);
+}
+
 HANDLER(on_announce_end)
 {
     (void)record, (void)raw;
@@ -131,6 +136,7 @@ static const struct {
     [WIRE_PING] = {on_ping, false},
     [WIRE_REFUSE] = {on_refuse, false},
     [WIRE_ANNOUNCE] = {on_announce, false},
+    [WIRE_ENDED] = {on_ended, false},
     [WIRE_ANNOUNCE_END] = {on_announce_end, false},
     [WIRE_OPEN] = {on_open, false},
     [WIRE_SUBSCRIBE] = {on_subscribe, true},

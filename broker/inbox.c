@@ -442,15 +442,19 @@ void inbox_connection_lost(struct broker *broker, struct device *device)
     trim(broker, device->user);
 }
 
-void inbox_adopt(struct broker *broker, struct device *device, const struct wire_announce *announce)
+void inbox_adopt(struct broker *broker, struct device *device, const struct wire_progress *messages,
+                 const struct wire_progress *notified)
 {
-    struct wire_list sent = announce->sent;
+    struct wire_list sent = messages->sent, more = messages->more;
     uint64_t seq, newest = device->acked_seq;
 
-    done_forget(device);
-    if (announce->acked_seq > device->acked_seq && announce->acked_seq <= device->user->last_seq) {
-        device->acked_seq = newest = announce->acked_seq;
+    if (messages->acked_seq > device->acked_seq && messages->acked_seq <= device->user->last_seq) {
+        device->acked_seq = newest = messages->acked_seq;
         store_cursor_moved(broker, device);
+    }
+    while (wire_seq_next(&more, &seq) == 1) {
+        if (seq > device->acked_seq && seq <= device->user->last_seq)
+            done_add(device, seq);
     }
     while (wire_seq_next(&sent, &seq) == 1) {
         struct flight *flight;
@@ -470,7 +474,7 @@ void inbox_adopt(struct broker *broker, struct device *device, const struct wire
         device->sent_seq = newest;
     if (device->user->max_acked < device->acked_seq)
         device->user->max_acked = device->acked_seq;
-    alert_adopt(broker, device, announce);
+    alert_adopt(broker, device, notified);
 }
 
 void inbox_restart(struct broker *broker, struct device *device)

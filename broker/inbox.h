@@ -31,9 +31,10 @@ void inbox_on_skip(struct broker *broker, struct peer *peer, const struct wire_s
 
 /* The connection that had deliveries under way is gone: they are due again. */
 void inbox_connection_lost(struct broker *broker, struct device *device);
-/* A connector tells what it sent before this broker knew the session. */
-void inbox_adopt(struct broker *broker, struct device *device,
-                 const struct wire_announce *announce);
+/* A connector tells what a client has of what it was sent before this broker knew its session, or
+ * before that ended. The device has no deliveries under way. */
+void inbox_adopt(struct broker *broker, struct device *device, const struct wire_progress *messages,
+                 const struct wire_progress *notified);
 /* A new MQTT session begins on the device: nothing counts as sent. */
 void inbox_restart(struct broker *broker, struct device *device);
 

@@ -197,21 +197,28 @@ fail:
     return NULL;
 }
 
-/* The MQTT session outlives the connection, or ends with it. */
-static void leave(struct broker *broker, struct device *device, uint32_t expiry_s)
-{
-    struct store_op *op;
-    enum store_op_type type = expiry_s > 0 ? STORE_SESSION_LEAVE : STORE_SESSION_CLEAR;
+/* --- the end of a connection --- */
 
-    if (expiry_s == 0)
-        device_clear_subscriptions(device);
-    if (!device->session_stored)
-        return;
-    device->session_stored = expiry_s > 0;
-    device->session_expiry_s = expiry_s;
-    device->session_expires_at_ms =
-        expiry_s > 0 ? loop_wall_ms(broker->loop) + (uint64_t)expiry_s * 1000 : 0;
-    op = store_op_create(type, device->user, device);
+void session_closed(struct broker *broker, uint64_t peer_id, uint64_t conn)
+{
+    struct peer *peer = bus_peer(broker, peer_id);
+
+    if (peer)
+        wire_put_conn(bus_out(broker, peer), WIRE_CLOSED, &(struct wire_conn){.conn = conn});
+}
+
+static void on_end_stored(struct broker *broker, struct store_op *op)
+{
+    session_closed(broker, op->arg_peer, op->arg_conn);
+}
+
+/* Rides in the next batch, which takes the device's cursors with it. Without memory nobody is told:
+ * the connector keeps what it knows for the next link. */
+static void record_end(struct broker *broker, struct device *device, enum store_op_type type,
+                       uint32_t expiry_s, uint64_t peer, uint64_t conn)
+{
+    struct store_op *op = store_op_create(type, device->user, device);
+
     if (!op) {
         log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL,
                     "out of memory, the end of a session is not recorded: user=%s device=%s",
@@ -219,7 +226,39 @@ static void leave(struct broker *broker, struct device *device, uint32_t expiry_
         return;
     }
     op->expiry_s = expiry_s;
+    if (peer != 0) {
+        op->done = on_end_stored;
+        op->arg_peer = peer;
+        op->arg_conn = conn;
+    }
     store_op_add(broker, op);
+}
+
+void session_closed_when_stored(struct broker *broker, struct device *device, uint64_t peer,
+                                uint64_t conn)
+{
+    if (device->no == 0) /* it has no cursors */
+        session_closed(broker, peer, conn);
+    else
+        record_end(broker, device, STORE_NOTHING, 0, peer, conn);
+}
+
+void session_leave(struct broker *broker, struct device *device, uint32_t expiry_s, uint64_t peer,
+                   uint64_t conn)
+{
+    if (expiry_s == 0)
+        device_clear_subscriptions(device);
+    if (!device->session_stored) {
+        if (peer != 0)
+            session_closed_when_stored(broker, device, peer, conn);
+        return;
+    }
+    device->session_stored = expiry_s > 0;
+    device->session_expiry_s = expiry_s;
+    device->session_expires_at_ms =
+        expiry_s > 0 ? loop_wall_ms(broker->loop) + (uint64_t)expiry_s * 1000 : 0;
+    record_end(broker, device, expiry_s > 0 ? STORE_SESSION_LEAVE : STORE_SESSION_CLEAR, expiry_s,
+               peer, conn);
 }
 
 void session_end(struct broker *broker, struct session *session,
@@ -235,9 +274,9 @@ void session_end(struct broker *broker, struct session *session,
     device->session = NULL;
     inbox_connection_lost(broker, device);
     if (!ending->superseded)
-        leave(broker, device, expiry_s);
+        session_leave(broker, device, expiry_s, ending->asked ? peer_id : 0, session->conn);
     if (ending->send_will && session->will)
-        will_start(broker, device, &session->will, ending->will_done ? peer_id : 0, session->conn,
+        will_start(broker, device, &session->will, ending->asked ? peer_id : 0, session->conn,
                    ending->will_mid, expiry_s);
     will_destroy(session->will);
     free(session);

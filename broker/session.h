@@ -51,6 +51,8 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
                      struct bytes raw);
 void session_on_announce(struct broker *broker, struct peer *peer,
                          const struct wire_announce *announce, struct bytes raw);
+void session_on_ended(struct broker *broker, struct peer *peer, const struct wire_ended *ended,
+                      struct bytes raw);
 void session_on_close(struct broker *broker, struct peer *peer, const struct wire_close *close);
 void session_on_heard(struct broker *broker, struct peer *peer, const struct wire_session *heard);
 void session_on_state(struct broker *broker, struct peer *peer, const struct wire_state *state);

@@ -179,7 +179,7 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
         device_release(broker, device);
         return;
     }
-    session->epoch = session_next_epoch(broker);
+    session->epoch = device->newest_epoch = session_next_epoch(broker);
     session->session_present = present;
     if (!present) {
         device_clear_subscriptions(device);
@@ -222,7 +222,7 @@ static void adopt(struct broker *broker, struct peer *peer, struct device *devic
         bus_kick(broker, peer, announce->open.conn, SERVER_UNAVAILABLE);
         return;
     }
-    session->epoch = announce->epoch;
+    session->epoch = device->newest_epoch = announce->epoch;
     session->opened = true;
     session->opened_ms = loop_now_ms(broker->loop);
     session->doubtful = announce->doubtful;
@@ -231,7 +231,7 @@ static void adopt(struct broker *broker, struct peer *peer, struct device *devic
     device->session_expiry_s = session->expiry_s;
     device->session_expires_at_ms = 0;
     will_withdraw(broker, device); /* the client is here after all */
-    inbox_adopt(broker, device, announce);
+    inbox_adopt(broker, device, &announce->messages, &announce->notified);
     inbox_pump(broker, device);
 }
 
@@ -277,29 +277,94 @@ void session_on_announce(struct broker *broker, struct peer *peer,
     adopt(broker, peer, device, announce);
 }
 
-/* --- the rest --- */
+/* --- the end --- */
+
+/* A Session Expiry Interval as this broker grants it. */
+static uint32_t bounded(const struct broker *broker, uint32_t expiry_s)
+{
+    uint32_t most = broker->options.session_max_expiry_s;
+
+    return expiry_s < most ? expiry_s : most;
+}
+
+/* What the client had when its connection ended, while no broker could be told or before the broker
+ * that was told had committed it. No newer connection: that one gets again what is missing here. */
+static void catch_up(struct broker *broker, struct device *device, const struct wire_ended *ended)
+{
+    device->writes++; /* not away yet: nothing is pushed before its acknowledgements are in */
+    if (device->session)
+        session_end(broker, device->session, &(struct session_ending){.superseded = true});
+    inbox_adopt(broker, device, &ended->messages, &ended->notified);
+    inbox_connection_lost(broker, device);
+    device->writes--;
+}
+
+/* True: nothing that came later says otherwise about the MQTT session. After a restart the broker
+ * knows no epochs, but the database says whether an end was recorded. */
+static bool decides_expiry(const struct device *device, const struct wire_ended *ended)
+{
+    return device->newest_epoch != 0 ? device->newest_epoch <= ended->epoch
+                                     : device->session_expires_at_ms == 0;
+}
+
+void session_on_ended(struct broker *broker, struct peer *peer, const struct wire_ended *ended,
+                      struct bytes raw)
+{
+    struct session *same;
+    struct device *device;
+    struct user *user;
+
+    if (!name_is_user(ended->user) || !name_is_device(ended->device)) {
+        session_closed(broker, peer->id, ended->conn);
+        return;
+    }
+    user = users_get(broker, ended->user);
+    if (user && user_must_park(user) && user_park(broker, user, peer->id, raw) == 0)
+        return;
+    if (!user || user_must_park(user))
+        return; /* out of memory: the connector keeps it for the next link */
+    same = session_find(broker, peer, ended->conn);
+    device = device_find(user, ended->device);
+    if (!device || (device->session && device->session != same)) {
+        /* nothing is known of it, or a newer connection is there */
+        session_closed(broker, peer->id, ended->conn);
+        return;
+    }
+    user_pin(broker, user);
+    catch_up(broker, device, ended);
+    if (decides_expiry(device, ended)) {
+        device->newest_epoch = ended->epoch;
+        session_leave(broker, device, bounded(broker, ended->session_expiry_s), peer->id,
+                      ended->conn);
+    } else {
+        session_closed_when_stored(broker, device, peer->id, ended->conn);
+    }
+    device_idle(broker, device);
+    user_unpin(broker, user);
+}
 
 void session_on_close(struct broker *broker, struct peer *peer, const struct wire_close *close)
 {
     struct session *session = session_find(broker, peer, close->conn);
 
     if (!session) {
-        /* superseded already; its Will was decided then */
+        /* superseded already; its Will was decided then, and its device's cursors are the newer
+         * connection's business */
         if (close->send_will)
             will_done(broker, peer->id, close->conn);
+        session_closed(broker, peer->id, close->conn);
         return;
     }
     if (close->send_will && !session->will)
         will_done(broker, peer->id, close->conn);
     session_end(broker, session,
                 &(struct session_ending){.send_will = close->send_will,
-                                         .will_done = true,
-                                         .expiry_s = close->session_expiry_s <
-                                                             broker->options.session_max_expiry_s
-                                                         ? close->session_expiry_s
-                                                         : broker->options.session_max_expiry_s,
+                                         .asked = true,
+                                         .expiry_s = bounded(broker, close->session_expiry_s),
                                          .will_mid = &close->will_mid});
 }
+
+/* --- in between --- */
 
 void session_on_state(struct broker *broker, struct peer *peer, const struct wire_state *state)
 {

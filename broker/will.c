@@ -184,5 +184,5 @@ void will_done(struct broker *broker, uint64_t peer_id, uint64_t conn)
     struct peer *peer = bus_peer(broker, peer_id);
 
     if (peer)
-        wire_put_will_done(bus_out(broker, peer), &(struct wire_will_done){.conn = conn});
+        wire_put_conn(bus_out(broker, peer), WIRE_WILL_DONE, &(struct wire_conn){.conn = conn});
 }

@@ -18,7 +18,7 @@
 #include "common/err.h"
 #include "common/mid.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_HEADER_SIZE 4
 #define WIRE_INSTANCE_SIZE 16 /* random, one per process start */
 
@@ -45,6 +45,7 @@ enum wire_type {
     WIRE_PUSH = 25,     /* me/push; answered with PUBLISHED, as the two that follow */
     WIRE_READ = 26,     /* me/read */
     WIRE_SHOWN = 27,    /* me/shown */
+    WIRE_ENDED = 28,    /* a session that ended, of which CLOSED has not come */
     /* broker to connector */
     WIRE_WELCOME = 40,
     WIRE_OPENED = 41,
@@ -54,7 +55,8 @@ enum wire_type {
     WIRE_LIVE = 45, /* an ephemeral signal for a client */
     WIRE_KICK = 46,
     WIRE_WILL_DONE = 47, /* the Will of that connection was published or is not wanted any more */
-    WIRE_DOUBT = 48      /* the client is doubtful: tell when it speaks */
+    WIRE_DOUBT = 48,     /* the client is doubtful: tell when it speaks */
+    WIRE_CLOSED = 49 /* answers CLOSE and ENDED: what the connection acknowledged is committed */
 };
 
 struct wire_refuse {
@@ -125,16 +127,29 @@ struct wire_list {
     struct bytes encoded;
 };
 
+/* What a connection's client has of what was PUBLISHed to it in one kind of topic: messages, or
+ * notifications (inbox/notify/...). */
+struct wire_progress {
+    uint64_t acked_seq;    /* everything sent up to here is acknowledged */
+    struct wire_list more; /* u64 seq: acknowledged beyond a gap, ascending */
+    struct wire_list sent; /* u64 seq: not acknowledged, ascending */
+};
+
 struct wire_announce {
     struct wire_open open; /* as when it was opened; state, lease_s (what is left of it) and
                               receive_max as of now */
     uint64_t epoch;
     bool doubtful;
-    uint64_t acked_seq;             /* contiguous; meaningful with an inbox subscription */
-    uint64_t notified_seq;          /* every notification sent up to here is acknowledged */
     struct wire_list subscriptions; /* struct wire_subscription */
-    struct wire_list sent;          /* u64 seq: PUBLISHed here and not acknowledged, ascending */
-    struct wire_list notified;      /* the same, on inbox/notify/... */
+    struct wire_progress messages, notified;
+};
+
+struct wire_ended {
+    uint64_t conn; /* the closed one; echoed in CLOSED */
+    uint64_t epoch;
+    uint32_t session_expiry_s; /* what is left of the session */
+    struct bytes user, device; /* strings */
+    struct wire_progress messages, notified;
 };
 
 struct wire_opened {
@@ -288,7 +303,7 @@ struct wire_kick {
     uint8_t reason; /* MQTT 5 DISCONNECT reason code */
 };
 
-struct wire_will_done {
+struct wire_conn { /* WILL_DONE and CLOSED */
     uint64_t conn;
 };
 
@@ -299,6 +314,7 @@ struct wire_record {
         struct wire_hello hello;
         struct wire_welcome welcome;
         struct wire_announce announce;
+        struct wire_ended ended;
         struct wire_open open;
         struct wire_opened opened;
         struct wire_subscribe subscribe;
@@ -318,7 +334,7 @@ struct wire_record {
         struct wire_deliver deliver;
         struct wire_live live;
         struct wire_kick kick;
-        struct wire_will_done will_done;
+        struct wire_conn done;
     };
 };
 
@@ -329,11 +345,16 @@ void wire_put_empty(struct buf *frame, enum wire_type type); /* PING, ANNOUNCE_E
 void wire_put_refuse(struct buf *frame, const struct wire_refuse *record);
 void wire_put_hello(struct buf *frame, const struct wire_hello *record);
 void wire_put_welcome(struct buf *frame, const struct wire_welcome *record);
-/* Lists are given as arrays; the wire_list members of the struct are ignored. */
+/* Lists are given as arrays; the wire_list members of the structs are ignored. */
+struct wire_seqs {
+    const uint64_t *more, *sent;
+    uint16_t more_count, sent_count;
+};
 void wire_put_announce(struct buf *frame, const struct wire_announce *record,
                        const struct wire_subscription *subscriptions, uint16_t subscription_count,
-                       const uint64_t *sent, uint16_t sent_count, const uint64_t *notified,
-                       uint16_t notified_count);
+                       const struct wire_seqs *messages, const struct wire_seqs *notified);
+void wire_put_ended(struct buf *frame, const struct wire_ended *record,
+                    const struct wire_seqs *messages, const struct wire_seqs *notified);
 void wire_put_open(struct buf *frame, const struct wire_open *record);
 void wire_put_opened(struct buf *frame, const struct wire_opened *record,
                      const struct wire_subscription *subscriptions, uint16_t subscription_count);
@@ -361,7 +382,8 @@ void wire_put_will(struct buf *frame, const struct wire_pending_will *record);
 void wire_put_deliver(struct buf *frame, const struct wire_deliver *record);
 void wire_put_live(struct buf *frame, const struct wire_live *record);
 void wire_put_kick(struct buf *frame, const struct wire_kick *record);
-void wire_put_will_done(struct buf *frame, const struct wire_will_done *record);
+/* type: WIRE_WILL_DONE or WIRE_CLOSED. */
+void wire_put_conn(struct buf *frame, enum wire_type type, const struct wire_conn *record);
 
 /* A body alone, as DELIVER embeds it: brokers keep messages in this form. */
 void wire_put_body(struct buf *out, const struct wire_body *body);
@@ -372,6 +394,8 @@ MUST_CHECK int wire_get_body(struct bytes encoded, struct wire_body *ret_body);
 void wire_put_raw(struct buf *frame, struct bytes record);
 /* Sets the resend flag of an encoded WIRE_PUBLISH record in place. */
 void wire_mark_resend(uint8_t *record, size_t len);
+/* Sets what is left of the session in an encoded WIRE_ENDED record in place. */
+void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s);
 
 struct wire_reader {
     struct bytes rest;

@@ -143,6 +143,15 @@ static struct wire_list get_seqs(struct cursor *cursor)
     return list;
 }
 
+static struct wire_progress get_progress(struct cursor *cursor)
+{
+    struct wire_progress progress = {.acked_seq = get_u64(cursor)};
+
+    progress.more = get_seqs(cursor);
+    progress.sent = get_seqs(cursor);
+    return progress;
+}
+
 static void get_will(struct cursor *cursor, struct wire_will *will)
 {
     *will = (struct wire_will){.present = get_bool(cursor)};
@@ -220,11 +229,20 @@ static void get_announce(struct cursor *cursor, struct wire_record *record)
     get_open_fields(cursor, &record->announce.open);
     record->announce.epoch = get_u64(cursor);
     record->announce.doubtful = get_bool(cursor);
-    record->announce.acked_seq = get_u64(cursor);
-    record->announce.notified_seq = get_u64(cursor);
     record->announce.subscriptions = get_subscriptions(cursor);
-    record->announce.sent = get_seqs(cursor);
-    record->announce.notified = get_seqs(cursor);
+    record->announce.messages = get_progress(cursor);
+    record->announce.notified = get_progress(cursor);
+}
+
+static void get_ended(struct cursor *cursor, struct wire_record *record)
+{
+    record->ended.conn = get_u64(cursor);
+    record->ended.epoch = get_u64(cursor);
+    record->ended.session_expiry_s = get_u32(cursor);
+    record->ended.user = get_string(cursor);
+    record->ended.device = get_string(cursor);
+    record->ended.messages = get_progress(cursor);
+    record->ended.notified = get_progress(cursor);
 }
 
 static void get_open(struct cursor *cursor, struct wire_record *record)
@@ -403,9 +421,9 @@ static void get_kick(struct cursor *cursor, struct wire_record *record)
     record->kick.reason = get_u8(cursor);
 }
 
-static void get_will_done(struct cursor *cursor, struct wire_record *record)
+static void get_conn(struct cursor *cursor, struct wire_record *record)
 {
-    record->will_done.conn = get_u64(cursor);
+    record->done.conn = get_u64(cursor);
 }
 
 /* NULL: no such type. */
@@ -430,6 +448,7 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_PUSH] = get_push,
     [WIRE_READ] = get_read,
     [WIRE_SHOWN] = get_shown,
+    [WIRE_ENDED] = get_ended,
     [WIRE_WELCOME] = get_welcome,
     [WIRE_OPENED] = get_opened,
     [WIRE_SUBACK] = get_suback,
@@ -437,8 +456,9 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_DELIVER] = get_deliver,
     [WIRE_LIVE] = get_live,
     [WIRE_KICK] = get_kick,
-    [WIRE_WILL_DONE] = get_will_done,
+    [WIRE_WILL_DONE] = get_conn,
     [WIRE_DOUBT] = get_session,
+    [WIRE_CLOSED] = get_conn,
 };
 
 int wire_open_frame(struct bytes frame, struct wire_reader *ret_reader, uint8_t *ret_version)

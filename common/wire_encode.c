@@ -4,7 +4,7 @@
  * fails the whole frame, as running out of memory does: buf_ok says so before anything is sent.
  *
  * The layout of each record is the order of its put_ calls below; wire_decode.c has the same order
- * of get_ calls. tests/unit/common/wire_samples.h holds the bytes of every record of version 1. */
+ * of get_ calls. tests/unit/common/wire_samples.h holds the bytes of every record of version 3. */
 #include "common/wire.h"
 
 #include <assert.h>
@@ -13,6 +13,8 @@
 #define LENGTH_SIZE 4
 /* Of the resend flag in a PUBLISH record: length, type, token, conn, mid. */
 #define RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + MID_SIZE)
+/* Of what is left of the session in an ENDED record: length, type, conn, epoch. */
+#define ENDED_EXPIRY_OFFSET (LENGTH_SIZE + 1 + 8 + 8)
 
 void wire_begin(struct buf *frame)
 {
@@ -96,6 +98,14 @@ static void put_seqs(struct buf *frame, const uint64_t *seqs, uint16_t count)
         buf_put_le64(frame, seqs[i]);
 }
 
+static void put_progress(struct buf *frame, const struct wire_progress *progress,
+                         const struct wire_seqs *seqs)
+{
+    buf_put_le64(frame, progress->acked_seq);
+    put_seqs(frame, seqs->more, seqs->more_count);
+    put_seqs(frame, seqs->sent, seqs->sent_count);
+}
+
 static void put_will(struct buf *frame, const struct wire_will *will)
 {
     put_bool(frame, will->present);
@@ -168,19 +178,31 @@ void wire_put_welcome(struct buf *frame, const struct wire_welcome *record)
 
 void wire_put_announce(struct buf *frame, const struct wire_announce *record,
                        const struct wire_subscription *subscriptions, uint16_t subscription_count,
-                       const uint64_t *sent, uint16_t sent_count, const uint64_t *notified,
-                       uint16_t notified_count)
+                       const struct wire_seqs *messages, const struct wire_seqs *notified)
 {
     size_t start = record_begin(frame, WIRE_ANNOUNCE);
 
     put_open(frame, &record->open);
     buf_put_le64(frame, record->epoch);
     put_bool(frame, record->doubtful);
-    buf_put_le64(frame, record->acked_seq);
-    buf_put_le64(frame, record->notified_seq);
     put_subscriptions(frame, subscriptions, subscription_count);
-    put_seqs(frame, sent, sent_count);
-    put_seqs(frame, notified, notified_count);
+    put_progress(frame, &record->messages, messages);
+    put_progress(frame, &record->notified, notified);
+    record_end(frame, start);
+}
+
+void wire_put_ended(struct buf *frame, const struct wire_ended *record,
+                    const struct wire_seqs *messages, const struct wire_seqs *notified)
+{
+    size_t start = record_begin(frame, WIRE_ENDED);
+
+    buf_put_le64(frame, record->conn);
+    buf_put_le64(frame, record->epoch);
+    buf_put_le32(frame, record->session_expiry_s);
+    put_string(frame, record->user);
+    put_string(frame, record->device);
+    put_progress(frame, &record->messages, messages);
+    put_progress(frame, &record->notified, notified);
     record_end(frame, start);
 }
 
@@ -421,9 +443,11 @@ void wire_put_kick(struct buf *frame, const struct wire_kick *record)
     record_end(frame, start);
 }
 
-void wire_put_will_done(struct buf *frame, const struct wire_will_done *record)
+void wire_put_conn(struct buf *frame, enum wire_type type, const struct wire_conn *record)
 {
-    size_t start = record_begin(frame, WIRE_WILL_DONE);
+    size_t start = record_begin(frame, type);
+
+    assert(type == WIRE_WILL_DONE || type == WIRE_CLOSED);
 
     buf_put_le64(frame, record->conn);
     record_end(frame, start);
@@ -457,4 +481,12 @@ void wire_mark_resend(uint8_t *record, size_t len)
     assert(len > RESEND_OFFSET && record[LENGTH_SIZE] == WIRE_PUBLISH);
 
     record[RESEND_OFFSET] = 1;
+}
+
+void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s)
+{
+    assert(len > ENDED_EXPIRY_OFFSET + 4 && record[LENGTH_SIZE] == WIRE_ENDED);
+
+    for (unsigned i = 0; i < 4; i++)
+        record[ENDED_EXPIRY_OFFSET + i] = (uint8_t)(session_expiry_s >> (8 * i));
 }

@@ -12,6 +12,7 @@ struct auth;
 struct bus;
 struct bus_requests;
 struct conns;
+struct ended_sessions;
 struct listener;
 struct wills;
 
@@ -35,6 +36,7 @@ struct connector {
     struct bus *bus;
     struct bus_requests *requests;
     struct wills *wills;
+    struct ended_sessions *ended;
     struct auth *auth;
     struct listener *listener; /* NULL once the process stops */
     uint8_t *scratch;          /* SCRATCH_BYTES: the packets being handled lie here */

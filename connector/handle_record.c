@@ -5,6 +5,7 @@
 #include "common/log.h"
 
 #include "connector/conn.h"
+#include "connector/ended.h"
 #include "connector/session.h"
 #include "connector/will.h"
 
@@ -48,7 +49,10 @@ void handle_record(void *arg, const struct wire_record *record)
         session_on_doubt(connector, &record->session);
         break;
     case WIRE_WILL_DONE:
-        wills_remove(connector->wills, record->will_done.conn);
+        wills_remove(connector->wills, record->done.conn);
+        break;
+    case WIRE_CLOSED:
+        ended_remove(connector->ended, record->done.conn);
         break;
     default: /* a broker never sends it; nothing of ours depends on it */
         log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,

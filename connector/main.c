@@ -21,6 +21,7 @@
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/drain.h"
+#include "connector/ended.h"
 #include "connector/handle.h"
 #include "connector/listener.h"
 #include "connector/session.h"
@@ -32,6 +33,8 @@
 #define OTHER_DESCRIPTORS 64
 /* Wills of closed connections kept for a new broker: 100,000 with a short message each. */
 #define WILLS_MAX_BYTES (64u << 20)
+/* Closed connections of which the broker has not said CLOSED: 500,000, more than a process has. */
+#define ENDED_MAX_BYTES (64u << 20)
 
 static const struct option_command command = {
     .program = "beckon-connector",
@@ -194,8 +197,9 @@ static int start_parts(struct process *process, struct err_text *et)
     connector->seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
     connector->requests = bus_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
+    connector->ended = ended_create(ENDED_MAX_BYTES);
     if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
-        connector->wills == NULL)
+        connector->wills == NULL || connector->ended == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = auth_create(&connector->options, &process->options.config, &connector->auth, et);
     if (r < 0)
@@ -220,6 +224,7 @@ static void stop_parts(struct process *process)
     bus_destroy(connector->bus);
     bus_requests_destroy(connector->requests);
     wills_destroy(connector->wills);
+    ended_destroy(connector->ended);
     auth_destroy(connector->auth);
     loop_destroy(connector->loop);
     buf_release(&connector->properties);

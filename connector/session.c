@@ -1,7 +1,8 @@
 /* session - what of a connection the broker has to know.
  *
  * Nothing here waits for the link: while it is down records are simply not sent, because all of
- * them are covered by the announcement (session_announce.c) when it comes up again. */
+ * them are covered by the announcement (session_announce.c) when it comes up again: of a connection
+ * that lives by itself, of one that ended meanwhile by what ended.c and will.c keep. */
 #include "connector/session.h"
 
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
+#include "connector/ended.h"
+#include "connector/expiry.h"
 #include "connector/handle.h"
 #include "connector/keepalive.h"
 #include "connector/session_internal.h"
@@ -116,16 +119,33 @@ static void keep_will(struct conn *c, const struct mid *mid)
         .conn = conn_handle(c),
         .mid = *mid,
         .epoch = client->epoch,
-        .due_ms = now_ms + (uint64_t)client->will->delay_s * 1000,
-        .session_ends_ms = client->session_expiry_s == UINT32_MAX
-                               ? UINT64_MAX
-                               : now_ms + (uint64_t)client->session_expiry_s * 1000,
+        .due_ms = expiry_at_ms(now_ms, client->will->delay_s),
+        .session_ends_ms = expiry_at_ms(now_ms, client->session_expiry_s),
         .user = client_user(client),
         .device = client_device(client),
     };
 
     if (wills_add(connector->wills, &pending, &client->will) < 0)
         connector->metrics.wills_dropped++;
+}
+
+/* Until the broker says that it has committed what was acknowledged here. */
+static void keep_ended(struct conn *c)
+{
+    struct connector *connector = c->connector;
+    const struct client *client = c->client;
+    struct wire_ended record = {
+        .conn = conn_handle(c),
+        .epoch = client->epoch,
+        .user = client_user(client),
+        .device = client_device(client),
+    };
+    struct session_lists lists;
+
+    session_progress(c, &record.messages, &record.notified, &lists);
+    if (ended_add(connector->ended, &record, &lists.messages, &lists.notified,
+                  expiry_at_ms(loop_now_ms(connector->loop), client->session_expiry_s)) < 0)
+        connector->metrics.ended_dropped++;
 }
 
 void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_broker)
@@ -151,9 +171,32 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
         close.will_mid = mid_mint(loop_wall_ms(c->connector->loop));
         keep_will(c, &close.will_mid);
     }
+    if (conn_is_open(c))
+        keep_ended(c);
     frame = bus_frame(c->connector->bus);
     if (frame != NULL)
         wire_put_close(frame, &close);
+}
+
+static struct wire_progress progress_of(const struct inflight *inflight, uint64_t *room,
+                                        struct wire_seqs *ret_seqs)
+{
+    uint64_t *sent;
+
+    *ret_seqs = (struct wire_seqs){.more = room, .more_count = inflight_list(inflight, true, room)};
+    sent = room + ret_seqs->more_count; /* together they are what is in flight */
+    ret_seqs->sent = sent;
+    ret_seqs->sent_count = inflight_list(inflight, false, sent);
+    return (struct wire_progress){.acked_seq = inflight->acked_seq};
+}
+
+void session_progress(const struct conn *c, struct wire_progress *ret_messages,
+                      struct wire_progress *ret_notified, struct session_lists *ret_lists)
+{
+    uint64_t *room = c->connector->seqs;
+
+    *ret_messages = progress_of(&c->inflight, room, &ret_lists->messages);
+    *ret_notified = progress_of(&c->client->notified, room + INFLIGHT_MAX, &ret_lists->notified);
 }
 
 static void send_ack(struct conn *c, enum wire_type type, const struct inflight *inflight)

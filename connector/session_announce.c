@@ -1,11 +1,13 @@
 /* session_announce - a broker that just said WELCOME knows nothing, or what it knows is old.
  *
- * Everything goes into one frame: the announcements, the Wills, the OPENs that wait, ANNOUNCE_END,
+ * Everything goes into one frame: the announcements, the sessions that ended, the Wills, the OPENs
+ * that wait, ANNOUNCE_END,
  * then the unanswered requests. Some 150 bytes a session, so 50,000 sessions are 8 MB once in the
  * life of a link. What is appended to the frame afterwards comes after all of it. */
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
+#include "connector/ended.h"
 #include "connector/session.h"
 #include "connector/session_internal.h"
 
@@ -33,13 +35,11 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
 static void announce(struct conn *c, struct buf *frame)
 {
     uint64_t now_ms = loop_now_ms(c->connector->loop);
-    uint64_t *sent = c->connector->seqs, *notified = sent + INFLIGHT_MAX;
+    struct session_lists lists;
     struct wire_announce record = {
         .open = session_wire_open(c),
         .epoch = c->client->epoch,
         .doubtful = is_doubtful(c, now_ms),
-        .acked_seq = c->inflight.acked_seq,
-        .notified_seq = c->client->notified.acked_seq,
     };
     const struct wire_subscription inbox = {
         .filter = bytes_of_string("inbox/#"),
@@ -49,13 +49,10 @@ static void announce(struct conn *c, struct buf *frame)
     };
 
     record.open.lease_s = lease_left_s(c->client, now_ms);
-    wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, sent,
-                      inflight_list(&c->inflight, false, sent), notified,
-                      inflight_list(&c->client->notified, false, notified));
+    session_progress(c, &record.messages, &record.notified, &lists);
+    wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, &lists.messages,
+                      &lists.notified);
     c->client->doubtful = record.doubtful;
-    /* What was acknowledged beyond a gap has no place in the announcement; ACK follows it. */
-    if (c->inflight.count > 0 || c->client->notified.count > 0)
-        conn_mark(c, TURN_ACK);
 }
 
 static void send_again(uint8_t type, uint8_t *record, size_t len, void *arg)
@@ -78,6 +75,7 @@ void session_announce_all(struct connector *connector, const struct wire_welcome
     announce(c, frame);
     TAILQ_FOREACH(c, &lists->in[CONN_STALLED], state_link)
     announce(c, frame);
+    ended_announce(connector->ended, loop_now_ms(connector->loop), frame);
     wills_announce(connector->wills, loop_now_ms(connector->loop), frame);
     TAILQ_FOREACH(c, &lists->in[CONN_OPENING], state_link)
     session_open(c);

@@ -9,6 +9,8 @@
 
 #include "common/auto.h"
 
+#include "connector/expiry.h"
+
 struct kept_will {
     struct hash_node node;
     struct pending_will pending; /* its names point into names */
@@ -172,17 +174,6 @@ struct announce {
     struct buf *frame;
 };
 
-static uint32_t seconds_left(uint64_t until_ms, uint64_t now_ms)
-{
-    uint64_t left_s;
-
-    if (until_ms == UINT64_MAX)
-        return UINT32_MAX;
-    /* Rounded up: a Will must not come early. */
-    left_s = until_ms > now_ms ? (until_ms - now_ms + 999) / 1000 : 0;
-    return left_s < UINT32_MAX ? (uint32_t)left_s : UINT32_MAX - 1;
-}
-
 static void on_announce(struct hash_node *node, void *arg)
 {
     const struct kept_will *kept = CONTAINER_OF(node, struct kept_will, node);
@@ -193,11 +184,11 @@ static void on_announce(struct hash_node *node, void *arg)
         .epoch = kept->pending.epoch,
         .user = kept->pending.user,
         .device = kept->pending.device,
-        .session_expiry_s = seconds_left(kept->pending.session_ends_ms, announce->now_ms),
+        .session_expiry_s = expiry_left_s(kept->pending.session_ends_ms, announce->now_ms),
         .will = will_view(kept->will),
     };
 
-    record.will.delay_s = seconds_left(kept->pending.due_ms, announce->now_ms);
+    record.will.delay_s = expiry_left_s(kept->pending.due_ms, announce->now_ms);
     wire_put_will(announce->frame, &record);
 }
 

@@ -39,6 +39,21 @@ static inline uint64_t *wire_again_seqs(struct wire_list list, uint16_t *ret_cou
     return all;
 }
 
+static inline struct wire_seqs wire_again_progress(const struct wire_progress *progress)
+{
+    struct wire_seqs seqs;
+
+    seqs.more = wire_again_seqs(progress->more, &seqs.more_count);
+    seqs.sent = wire_again_seqs(progress->sent, &seqs.sent_count);
+    return seqs;
+}
+
+static inline void wire_again_free(struct wire_seqs *seqs)
+{
+    free((void *)seqs->more);
+    free((void *)seqs->sent);
+}
+
 static inline void wire_again_shown(struct buf *frame, const struct wire_shown *shown)
 {
     struct wire_list list = shown->mids;
@@ -59,18 +74,28 @@ static inline void wire_again_shown(struct buf *frame, const struct wire_shown *
 static inline bool wire_again_with_lists(struct buf *frame, const struct wire_record *record)
 {
     struct wire_subscription *subscriptions = NULL;
-    uint64_t *seqs = NULL, *notified = NULL;
-    uint16_t subscription_count = 0, seq_count = 0, notified_count = 0;
+    struct wire_seqs messages, notified;
+    uint64_t *seqs = NULL;
+    uint16_t subscription_count = 0, seq_count = 0;
     bool done = true;
 
     switch (record->type) {
     case WIRE_ANNOUNCE:
         subscriptions =
             wire_again_subscriptions(record->announce.subscriptions, &subscription_count);
-        seqs = wire_again_seqs(record->announce.sent, &seq_count);
-        notified = wire_again_seqs(record->announce.notified, &notified_count);
-        wire_put_announce(frame, &record->announce, subscriptions, subscription_count, seqs,
-                          seq_count, notified, notified_count);
+        messages = wire_again_progress(&record->announce.messages);
+        notified = wire_again_progress(&record->announce.notified);
+        wire_put_announce(frame, &record->announce, subscriptions, subscription_count, &messages,
+                          &notified);
+        wire_again_free(&messages);
+        wire_again_free(&notified);
+        break;
+    case WIRE_ENDED:
+        messages = wire_again_progress(&record->ended.messages);
+        notified = wire_again_progress(&record->ended.notified);
+        wire_put_ended(frame, &record->ended, &messages, &notified);
+        wire_again_free(&messages);
+        wire_again_free(&notified);
         break;
     case WIRE_OPENED:
         subscriptions = wire_again_subscriptions(record->opened.subscriptions, &subscription_count);
@@ -96,7 +121,6 @@ static inline bool wire_again_with_lists(struct buf *frame, const struct wire_re
     }
     free(subscriptions);
     free(seqs);
-    free(notified);
     return done;
 }
 
@@ -130,7 +154,8 @@ static inline bool wire_again_from_broker(struct buf *frame, const struct wire_r
         wire_put_kick(frame, &record->kick);
         return true;
     case WIRE_WILL_DONE:
-        wire_put_will_done(frame, &record->will_done);
+    case WIRE_CLOSED:
+        wire_put_conn(frame, record->type, &record->done);
         return true;
     case WIRE_DOUBT:
         wire_put_session(frame, record->type, &record->session);

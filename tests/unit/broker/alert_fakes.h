@@ -42,9 +42,9 @@ void alert_connection_lost(struct device *d)
     (void)d;
 }
 
-void alert_adopt(struct broker *b, struct device *d, const struct wire_announce *announce)
+void alert_adopt(struct broker *b, struct device *d, const struct wire_progress *notified)
 {
-    (void)b, (void)d, (void)announce;
+    (void)b, (void)d, (void)notified;
 }
 
 void trace_add(struct broker *b, const struct device *d, uint64_t seq, const char *step,

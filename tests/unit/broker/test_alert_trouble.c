@@ -240,8 +240,8 @@ END_TEST
 START_TEST(adopted_from_a_connector)
 {
     const uint8_t open[8] = {2};
-    const struct wire_announce announce = {
-        .notified_seq = 3, .notified = {.count = 1, .encoded = bytes_of(open, sizeof(open))}};
+    const struct wire_progress notified = {
+        .acked_seq = 3, .sent = {.count = 1, .encoded = bytes_of(open, sizeof(open))}};
 
     broker.settled_ms = now + 1000;
     offline();
@@ -250,7 +250,7 @@ START_TEST(adopted_from_a_connector)
     phone->session = &session;
     session.state = WIRE_BACKGROUND;
     session.lease_until_ms = now + 60000;
-    alert_adopt(&broker, phone, &announce);
+    alert_adopt(&broker, phone, &notified);
     inbox_pump(&broker, phone);
     ck_assert_uint_eq(phone->alerted_seq, 1);
     ck_assert_uint_eq(count_of(&local_push), 0);

@@ -238,7 +238,9 @@ static void ack_more(uint64_t acked, uint64_t beyond)
 
 static void adopt(uint64_t acked_seq, struct wire_list list)
 {
-    inbox_adopt(&broker, device, &(struct wire_announce){.acked_seq = acked_seq, .sent = list});
+    const struct wire_progress messages = {.acked_seq = acked_seq, .sent = list}, notified = {0};
+
+    inbox_adopt(&broker, device, &messages, &notified);
 }
 
 static void reconnect(uint64_t epoch)
@@ -495,6 +497,29 @@ START_TEST(adopts_what_a_connector_has_sent)
 }
 END_TEST
 
+/* The client has 2 and 4 beyond a gap, and its connection is gone: 3 comes again, they do not. */
+START_TEST(adopts_what_a_connection_that_ended_had)
+{
+    uint8_t encoded[24] = {2, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 99}, open[8] = {3};
+    const struct wire_progress messages = {.acked_seq = 1,
+                                           .more = {.count = 3,
+                                                    .encoded = bytes_of(encoded, sizeof(encoded))},
+                                           .sent = {.count = 1,
+                                                    .encoded = bytes_of(open, sizeof(open))}},
+                               notified = {0};
+
+    user->last_seq = 5;
+    device->session = NULL;
+    inbox_adopt(&broker, device, &messages, &notified);
+    inbox_connection_lost(&broker, device);
+    ck_assert_uint_eq(device->acked_seq, 2);
+    ck_assert_uint_eq(device->feed.next_seq, 3);
+    ck_assert_uint_eq(device->sent_seq, 3); /* what comes again comes with DUP */
+    ck_assert(!inbox_has(device, 3) && inbox_has(device, 4) && !inbox_has(device, 5));
+    ck_assert(!inbox_has(device, 99)); /* there is no such message */
+}
+END_TEST
+
 START_TEST(adoption_never_moves_back_or_ahead)
 {
     struct wire_list none = {0};
@@ -578,6 +603,7 @@ int main(void)
     tcase_add_test(tcase, too_large_is_passed_and_counted);
     tcase_add_test(tcase, full_route_is_asked_again);
     tcase_add_test(tcase, adopts_what_a_connector_has_sent);
+    tcase_add_test(tcase, adopts_what_a_connection_that_ended_had);
     tcase_add_test(tcase, adoption_never_moves_back_or_ahead);
     tcase_add_test(tcase, late_outcome_is_counted_only);
     tcase_add_test(tcase, covered_by_a_notification_that_is_under_way);

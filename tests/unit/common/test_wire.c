@@ -1,4 +1,4 @@
-/* Tests of common/wire_encode.c and wire_decode.c: the frozen layout of version 1, what decodes
+/* Tests of common/wire_encode.c and wire_decode.c: the frozen layout of version 3, what decodes
  * encodes to the same bytes, and everything a broken peer could send is ERR_MALFORMED and touches
  * nothing outside the frame. */
 #include "common/wire.h"
@@ -98,12 +98,12 @@ static void assert_same(const char *name, const struct buf *got, const struct bu
                   expected->len, at);
 }
 
-START_TEST(test_version_2_is_frozen)
+START_TEST(test_version_3_is_frozen)
 {
     struct buf got = sample_frame(_i), expected = {0};
 
-    ck_assert_uint_eq(WIRE_VERSION, 2);
-    put_notation(&expected, "\"BK\" 02 00");
+    ck_assert_uint_eq(WIRE_VERSION, 3);
+    put_notation(&expected, "\"BK\" 03 00");
     put_notation(&expected, wire_samples[_i].bytes);
     assert_same(wire_samples[_i].name, &got, &expected);
     buf_release(&got);
@@ -221,7 +221,8 @@ START_TEST(test_decoded_announce)
     ck_assert(announce->open.clean_start && !announce->open.service && announce->doubtful);
     ck_assert(bytes_equal_string(announce->open.will.payload, "bye"));
     ck_assert_uint_eq(announce->epoch, 0x0000000700000009);
-    ck_assert_uint_eq(announce->acked_seq, 0x10);
+    ck_assert_uint_eq(announce->messages.acked_seq, 0x10);
+    ck_assert_uint_eq(announce->notified.acked_seq, 0x12);
     ck_assert_uint_eq(announce->subscriptions.count, 2);
     ck_assert_int_eq(wire_subscription_next(&announce->subscriptions, &subscription), 1);
     ck_assert(bytes_equal_string(subscription.filter, "inbox/#"));
@@ -229,11 +230,46 @@ START_TEST(test_decoded_announce)
     ck_assert_uint_eq(subscription.id, 0x01020304);
     ck_assert_int_eq(wire_subscription_next(&announce->subscriptions, &subscription), 1);
     ck_assert_int_eq(wire_subscription_next(&announce->subscriptions, &subscription), 0);
-    ck_assert_int_eq(wire_seq_next(&announce->sent, &seq), 1);
+    ck_assert_int_eq(wire_seq_next(&announce->messages.sent, &seq), 1);
     ck_assert_uint_eq(seq, 0x11);
-    ck_assert_int_eq(wire_seq_next(&announce->sent, &seq), 1);
+    ck_assert_int_eq(wire_seq_next(&announce->messages.sent, &seq), 1);
     ck_assert_uint_eq(seq, 0x2233);
-    ck_assert_int_eq(wire_seq_next(&announce->sent, &seq), 0);
+    ck_assert_int_eq(wire_seq_next(&announce->messages.sent, &seq), 0);
+    ck_assert_int_eq(wire_seq_next(&announce->messages.more, &seq), 1);
+    ck_assert_uint_eq(seq, 0x11);
+    ck_assert_int_eq(wire_seq_next(&announce->messages.more, &seq), 0);
+    ck_assert_int_eq(wire_seq_next(&announce->notified.more, &seq), 0);
+    ck_assert_int_eq(wire_seq_next(&announce->notified.sent, &seq), 1);
+    buf_release(&frame);
+}
+END_TEST
+
+/* What is left of the session is written into the encoded record; nothing else changes. */
+START_TEST(test_expiry_of_an_ended_session)
+{
+    struct buf frame = {0};
+    struct wire_reader reader;
+    struct wire_record record;
+    uint64_t seq;
+    uint8_t version;
+
+    wire_begin(&frame);
+    put_sample_ended(&frame);
+    wire_set_ended_expiry(frame.data + WIRE_HEADER_SIZE, frame.len - WIRE_HEADER_SIZE, 0x01020304);
+    ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
+                     0);
+    ck_assert_int_eq(wire_next(&reader, &record), 1);
+    ck_assert_uint_eq(record.ended.session_expiry_s, 0x01020304);
+    ck_assert_uint_eq(record.ended.conn, 2);
+    ck_assert_uint_eq(record.ended.epoch, 9);
+    ck_assert(bytes_equal_string(record.ended.user, "alice"));
+    ck_assert(bytes_equal_string(record.ended.device, "phone"));
+    ck_assert_uint_eq(record.ended.messages.acked_seq, 0x10);
+    ck_assert_int_eq(wire_seq_next(&record.ended.messages.more, &seq), 1);
+    ck_assert_uint_eq(seq, 0x11);
+    ck_assert_uint_eq(record.ended.messages.sent.count, 0);
+    ck_assert_uint_eq(record.ended.notified.acked_seq, 0x12);
+    ck_assert_uint_eq(record.ended.notified.sent.count, 2);
     buf_release(&frame);
 }
 END_TEST
@@ -502,12 +538,13 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests, 
 
 int main(void)
 {
-    const TTest *const each[] = {test_version_2_is_frozen, test_round_trip, test_truncated_frame,
+    const TTest *const each[] = {test_version_3_is_frozen, test_round_trip, test_truncated_frame,
                                  test_truncated_record, test_trailing_garbage};
     const TTest *const layout[] = {test_samples_cover_every_type,
                                    test_many_records_in_one_frame,
                                    test_decoded_publish,
                                    test_decoded_announce,
+                                   test_expiry_of_an_ended_session,
                                    test_mark_resend,
                                    test_body_alone};
     const TTest *const refusals[] = {test_flipped_bits, test_frame_headers,

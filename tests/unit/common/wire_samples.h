@@ -1,4 +1,4 @@
-/* wire_samples - one record of every type, and its bytes in wire version 2.
+/* wire_samples - one record of every type, and its bytes in wire version 3.
  *
  * The bytes were written by hand from the layout in common/wire.h. They are frozen: when a test
  * says that they differ, either the change is wrong, or WIRE_VERSION is to be raised and peers of
@@ -98,11 +98,28 @@ static inline void put_sample_announce(struct buf *frame)
     struct wire_announce record = {.open = sample_open,
                                    .epoch = 0x0000000700000009,
                                    .doubtful = true,
-                                   .acked_seq = 0x10,
-                                   .notified_seq = 0x12};
+                                   .messages = {.acked_seq = 0x10},
+                                   .notified = {.acked_seq = 0x12}};
 
     record.open.will = sample_will;
-    wire_put_announce(frame, &record, sample_subscriptions, 2, sample_seqs, 2, sample_seqs, 1);
+    wire_put_announce(
+        frame, &record, sample_subscriptions, 2,
+        &(struct wire_seqs){
+            .more = sample_seqs, .more_count = 1, .sent = sample_seqs, .sent_count = 2},
+        &(struct wire_seqs){.sent = sample_seqs, .sent_count = 1});
+}
+static inline void put_sample_ended(struct buf *frame)
+{
+    wire_put_ended(frame,
+                   &(struct wire_ended){.conn = 2,
+                                        .epoch = 9,
+                                        .session_expiry_s = 3600,
+                                        .user = S("alice"),
+                                        .device = S("phone"),
+                                        .messages = {.acked_seq = 0x10},
+                                        .notified = {.acked_seq = 0x12}},
+                   &(struct wire_seqs){.more = sample_seqs, .more_count = 2},
+                   &(struct wire_seqs){.sent = sample_seqs, .sent_count = 2});
 }
 static inline void put_sample_open(struct buf *frame)
 {
@@ -279,7 +296,11 @@ static inline void put_sample_shown(struct buf *frame)
 }
 static inline void put_sample_will_done(struct buf *frame)
 {
-    wire_put_will_done(frame, &(struct wire_will_done){.conn = 2});
+    wire_put_conn(frame, WIRE_WILL_DONE, &(struct wire_conn){.conn = 2});
+}
+static inline void put_sample_closed(struct buf *frame)
+{
+    wire_put_conn(frame, WIRE_CLOSED, &(struct wire_conn){.conn = 2});
 }
 
 #define U64(low) low "00000000000000"
@@ -288,8 +309,11 @@ static const struct wire_sample wire_samples[] = {
     {"REFUSE", put_sample_refuse, "0f000000 02 01 04 0b\"no database\""},
     {"HELLO", put_sample_hello, "1d000000 0a " INSTANCE_HEX " 0b\"connector/0\""},
     {"ANNOUNCE", put_sample_announce,
-     "a0000000 0b " OPEN_HEX WILL_HEX " 0900000007000000 01 " U64("10") U64("12")
-         SUBSCRIPTIONS_HEX SEQS_HEX "0100 1100000000000000"},
+     "ac000000 0b " OPEN_HEX WILL_HEX " 0900000007000000 01 " SUBSCRIPTIONS_HEX U64(
+         "10") "0100 1100000000000000" SEQS_HEX U64("12") "0000 0100 1100000000000000"},
+    {"ENDED", put_sample_ended,
+     "59000000 1c" U64("02") U64("09") "100e0000 05\"alice\" 05\"phone\"" U64("10") SEQS_HEX
+     "0000" U64("12") "0000" SEQS_HEX},
     {"ANNOUNCE_END", put_sample_announce_end, "01000000 0c"},
     {"OPEN", put_sample_open, "2c000000 0d " OPEN_HEX " 00"},
     {"SUBSCRIBE", put_sample_subscribe, "31000000 0e" U64("01") U64("02") SUBSCRIPTIONS_HEX},
@@ -325,6 +349,7 @@ static const struct wire_sample wire_samples[] = {
      "2a000000 1a" U64("06") "03\"bob\" 05\"phone\" 75 05\"alice\"" MID_HEX},
     {"SHOWN", put_sample_shown, "25000000 1b" U64("07") "03\"bob\" 05\"phone\" 0100" MID_HEX},
     {"WILL_DONE", put_sample_will_done, "09000000 2f" U64("02")},
+    {"CLOSED", put_sample_closed, "09000000 31" U64("02")},
 };
 #undef U64
 

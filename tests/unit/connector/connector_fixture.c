@@ -17,6 +17,7 @@
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
+#include "connector/ended.h"
 #include "connector/handle.h"
 #include "connector/session.h"
 
@@ -130,8 +131,9 @@ void connector_set_up(void)
     connector.seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
     connector.requests = bus_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
+    connector.ended = ended_create(1u << 20);
     ck_assert(connector.scratch != NULL && connector.seqs != NULL);
-    ck_assert(connector.requests != NULL && connector.wills != NULL);
+    ck_assert(connector.requests != NULL && connector.wills != NULL && connector.ended != NULL);
     ck_assert_int_eq(conns_create(&connector), 0);
     ck_assert_msg(bus_create(connector.loop, &config, &connector.bus, &et) == 0, "%s", et.text);
     fd_count = 0;
@@ -143,6 +145,7 @@ void connector_tear_down(void)
     bus_destroy(connector.bus);
     bus_requests_destroy(connector.requests);
     wills_destroy(connector.wills);
+    ended_destroy(connector.ended);
     auth_destroy(connector.auth);
     loop_destroy(connector.loop);
     buf_release(&connector.properties);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "connector/conn.h"
+#include "connector/ended.h"
 
 #include "connector_fixture.h"
 #include "tests/support/run_suite.h"
@@ -285,19 +286,21 @@ START_TEST(test_announcement)
     record = expect_record(WIRE_ANNOUNCE);
     ck_assert_uint_eq(record->announce.open.conn, conn);
     ck_assert_uint_eq(record->announce.epoch, 7);
-    ck_assert_uint_eq(record->announce.acked_seq, 0);
+    ck_assert_uint_eq(record->announce.messages.acked_seq, 0);
     ck_assert_uint_eq(record->announce.subscriptions.count, 0); /* not granted yet */
-    sent = record->announce.sent;
+    sent = record->announce.messages.sent;
     ck_assert_uint_eq(sent.count, 2);
     ck_assert(wire_seq_next(&sent, &seq) == 1 && seq == 1);
     ck_assert(wire_seq_next(&sent, &seq) == 1 && seq == 3);
+    sent = record->announce.messages.more; /* acknowledged beyond the gap */
+    ck_assert(wire_seq_next(&sent, &seq) == 1 && seq == 2);
+    ck_assert_uint_eq(sent.encoded.len, 0);
     expect_record(WIRE_ANNOUNCE_END);
     record = expect_record(WIRE_PUBLISH);
     ck_assert_uint_eq(record->publish.token, token);
     ck_assert(record->publish.resend);
     ck_assert_uint_eq(expect_record(WIRE_SUBSCRIBE)->subscribe.token, token + 1);
     ck_assert_uint_eq(expect_record(WIRE_PUBLISH)->publish.token, token + 2);
-    expect_ack(0, 1);            /* what was acknowledged beyond the gap */
     send_deliver(conn, 2, "hi"); /* the broker did not know yet: not PUBLISHed twice */
     expect_ack(0, 1);
     send_published(token, MQTT_SUCCESS);
@@ -334,10 +337,89 @@ START_TEST(test_subscription_is_announced)
 }
 END_TEST
 
+static void send_closed(uint64_t conn)
+{
+    wire_put_conn(frame_begin(), WIRE_CLOSED, &(struct wire_conn){.conn = conn});
+    frame_send();
+}
+
+static void expect_ended(uint64_t conn, uint64_t acked_seq, uint16_t more, uint16_t sent)
+{
+    const struct wire_ended *ended = &expect_record(WIRE_ENDED)->ended;
+
+    ck_assert_uint_eq(ended->conn, conn);
+    ck_assert_uint_eq(ended->epoch, 7);
+    ck_assert(bytes_equal_string(ended->user, "bob"));
+    ck_assert(bytes_equal_string(ended->device, "phone"));
+    ck_assert_uint_eq(ended->messages.acked_seq, acked_seq);
+    ck_assert_uint_eq(ended->messages.more.count, more);
+    ck_assert_uint_eq(ended->messages.sent.count, sent);
+}
+
+/* Acknowledged and gone while there is no broker: the next one hears of it, and so does the one
+ * after it, until one says that it is committed. */
+START_TEST(test_ended_without_a_link)
+{
+    uint64_t conn;
+    int fd;
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    fd = client_connect();
+    conn = client_open(fd, MQTT_311, "phone", 7);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        send_deliver(conn, seq, "hi");
+        expect_delivery(fd, (uint16_t)(1 + 2 * seq));
+    }
+    break_link();
+    put_puback(&out, 3);
+    put_puback(&out, 7);
+    put_disconnect(&out);
+    client_send(fd, &out);
+    await_count(&connector.metrics.closed_by_client, 1);
+    welcome(100);
+    expect_ended(conn, 1, 1, 2);
+    expect_record(WIRE_ANNOUNCE_END);
+    break_link();
+    welcome(100);
+    expect_ended(conn, 1, 1, 2);
+    expect_record(WIRE_ANNOUNCE_END);
+    send_closed(conn);
+    break_link();
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    ck_assert_uint_eq(ended_count(connector.ended), 0);
+}
+END_TEST
+
+/* ACK and CLOSE went out, and the broker that had them is gone before it committed. */
+START_TEST(test_ended_and_not_committed)
+{
+    uint64_t conn;
+    int fd;
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    fd = client_connect();
+    conn = client_open(fd, MQTT_311, "phone", 7);
+    send_deliver(conn, 1, "hi");
+    expect_delivery(fd, 3);
+    put_puback(&out, 3);
+    put_disconnect(&out);
+    client_send(fd, &out);
+    expect_ack(1, 0);
+    ck_assert_uint_eq(expect_record(WIRE_CLOSE)->close.conn, conn);
+    break_link();
+    welcome(100);
+    expect_ended(conn, 1, 0, 0);
+    expect_record(WIRE_ANNOUNCE_END);
+}
+END_TEST
+
 START_TEST(test_will)
 {
     const struct wire_record *record;
-    struct wire_will_done done;
+    struct wire_conn done;
     struct mid mid;
     uint64_t conn;
     int fd;
@@ -357,6 +439,7 @@ START_TEST(test_will)
     record = expect_record(WIRE_CLOSE);
     ck_assert(record->close.send_will);
     mid = record->close.will_mid;
+    send_closed(conn);
     break_link();
     welcome(100);
     record = expect_record(WIRE_WILL); /* nobody said that it was dealt with */
@@ -364,7 +447,7 @@ START_TEST(test_will)
     ck_assert_mem_eq(&record->pending_will.mid, &mid, sizeof(mid));
     expect_record(WIRE_ANNOUNCE_END);
     done.conn = conn;
-    wire_put_will_done(frame_begin(), &done);
+    wire_put_conn(frame_begin(), WIRE_WILL_DONE, &done);
     frame_send();
     break_link();
     welcome(100);
@@ -415,6 +498,8 @@ int main(void)
     tcase_add_test(messages, test_stale_connection);
     tcase_add_test(links, test_announcement);
     tcase_add_test(links, test_subscription_is_announced);
+    tcase_add_test(links, test_ended_without_a_link);
+    tcase_add_test(links, test_ended_and_not_committed);
     tcase_add_test(links, test_will);
     return run_suite(suite);
 }
