@@ -1,11 +1,10 @@
-/* alert_fakes - what inbox.c asks of alerts, the trace and unread counts, for its own test: they
+/* alert_fakes - what inbox.c asks of alerts and the trace, for its own test: they
  * remember that they were asked. */
 #ifndef BECKON_TESTS_ALERT_FAKES_H
 #define BECKON_TESTS_ALERT_FAKES_H
 
 #include "broker/alert.h"
 #include "broker/trace.h"
-#include "broker/unread.h"
 
 static unsigned alert_runs, traced;
 static uint64_t carried; /* a notification with all of that message is in flight */
@@ -52,11 +51,6 @@ void trace_add(struct broker *b, const struct device *d, uint64_t seq, const cha
 {
     (void)b, (void)d, (void)seq, (void)step, (void)outcome, (void)reason, (void)took_ms;
     traced++;
-}
-
-void unread_count(struct broker *b, struct user *u, const struct message *message)
-{
-    (void)b, (void)u, (void)message;
 }
 
 #endif

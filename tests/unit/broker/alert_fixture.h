@@ -6,19 +6,11 @@
 
 #include "broker/alert.h"
 
-#include "broker/broker.h"
-#include "broker/bus.h"
-#include "broker/delivery.h"
 #include "broker/inbox.h"
 #include "broker/push.h"
-#include "broker/store.h"
 #include "broker/trace.h"
-#include "broker/unread.h"
-#include "broker/will.h"
 #include "common/auto.h"
-
-#include <check.h>
-#include <stdlib.h>
+#include "tests/unit/broker/person_fakes.h"
 
 #define LIVE_MS 4000
 #define NOTIFY_MS 2000
@@ -33,12 +25,7 @@ static struct plugin live = {"live", DP_USES_SOCKET},
                      local_push = {"local-push", DP_USES_SOCKET | DP_USES_NOTIFICATION},
                      apns = {"apns", DP_USES_NOTIFICATION}, webhook = {"webhook", 0};
 
-static struct broker broker;
-static struct user *user;
 static struct device *phone;
-static struct session session;
-static struct peer peer;
-static struct buf frame;
 static struct timer_wheel wheel;
 static struct feed *asked[ASKED_MAX];
 static unsigned asked_count;
@@ -129,11 +116,6 @@ void plugin_socket_result(struct plugin *plugin, uint64_t id, uint32_t result)
 {
     report(plugin, id, result == DP_SOCKET_ACKED ? DP_ACKNOWLEDGED : DP_RETRY, 0, 0);
 }
-void delivery_log(struct broker *b, const struct device *d, const struct flight *flight,
-                  const char *route, const char *what)
-{
-    (void)b, (void)d, (void)flight, (void)route, (void)what;
-}
 void delivery_log_push(struct broker *b, const struct device *d, const struct message *message,
                        const char *route, uint64_t began_ms)
 {
@@ -145,10 +127,6 @@ void trace_add(struct broker *b, const struct device *d, uint64_t seq, const cha
     (void)b, (void)d, (void)seq, (void)step, (void)took_ms;
     snprintf(last_outcome, sizeof(last_outcome), "%s", outcome);
     snprintf(last_reason, sizeof(last_reason), "%s", reason);
-}
-void unread_count(struct broker *b, struct user *u, const struct message *message)
-{
-    (void)b, (void)u, (void)message;
 }
 bool unread_was_read(const struct user *u, const struct message *message)
 {
@@ -189,32 +167,9 @@ static void serve(void)
         }
     }
 }
-void store_forget_device(struct broker *b, struct device *d)
-{
-    (void)b, (void)d;
-}
 void store_forget_feed(struct broker *b, struct feed *feed)
 {
     (void)b, (void)feed;
-}
-void user_pin(struct broker *b, struct user *u)
-{
-    (void)b;
-    u->pins++;
-}
-void user_unpin(struct broker *b, struct user *u)
-{
-    (void)b;
-    u->pins--;
-}
-void will_destroy(struct will *will)
-{
-    ck_assert_ptr_null(will);
-}
-struct buf *bus_out(struct broker *b, struct peer *p)
-{
-    (void)b, (void)p;
-    return &frame;
 }
 struct session *session_find(struct broker *b, const struct peer *p, uint64_t conn)
 {
@@ -256,9 +211,6 @@ static void setup(void)
     read_up_to = 0;
     now = 1000000;
     timer_wheel_init(&wheel, now);
-    STAILQ_INIT(&broker.touched);
-    broker.options.tail_messages = 1000;
-    broker.options.tail_bytes = broker.options.inbox_window_bytes = 1000000;
     broker.options.background_lease_s = 25;
     broker.options.push_per_minute = 5;
     broker.routing.state[ROUTE_FOREGROUND] =
@@ -267,36 +219,16 @@ static void setup(void)
         (struct steps){.step = {{&local_push, NOTIFY_MS}, {NULL, 0}}, .count = 2};
     broker.routing.state[ROUTE_OFFLINE] = (struct steps){.step = {{NULL, 0}}, .count = 1};
     ck_assert_int_eq(alerts_create(&broker), 0);
-    user = calloc(1, sizeof(*user) + 4);
-    memcpy(user->id, "bob", 4);
-    user->id_len = 3;
-    user->state = USER_READY;
-    TAILQ_INIT(&user->devices);
-    STAILQ_INIT(&user->parked);
-    phone = device_create(&broker, user, bytes_of_string("phone"));
-    phone->no = 7;
-    phone->inbox = true;
-    session = (struct session){.conn = 1,
-                               .epoch = 5,
-                               .window = 8,
-                               .opened = true,
-                               .device = phone,
-                               .peer = &peer,
-                               .state = WIRE_FOREGROUND};
-    phone->session = &session;
+    phone = person_create(8);
     registered(wall);
 }
 
 static void teardown(void)
 {
-    device_destroy(&broker, phone);
-    alerts_destroy(&broker);
-    tail_fini(&user->tail);
     for (uint64_t seq = 1; seq <= user->last_seq; seq++)
         message_unref(stored[seq]);
-    free(user);
-    hash_fini(&broker.devices);
-    buf_release(&frame);
+    person_destroy(phone);
+    alerts_destroy(&broker);
 }
 
 static void advance(uint64_t ms)

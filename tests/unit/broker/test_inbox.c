@@ -3,27 +3,15 @@
 #include "broker/inbox.h"
 
 #include "beckon/delivery_plugin.h"
-#include "broker/broker.h"
-#include "broker/bus.h"
-#include "broker/delivery.h"
 #include "broker/route.h"
-#include "broker/store.h"
-#include "broker/will.h"
 
 #include "tests/support/run_suite.h"
 #include "tests/unit/broker/alert_fakes.h"
-
-#include <check.h>
-#include <stdlib.h>
+#include "tests/unit/broker/person_fakes.h"
 
 #define MAX_SENT 1000
 
-static struct broker broker;
-static struct user *user;
 static struct device *device;
-static struct session session;
-static struct peer peer;
-static struct buf frame;
 
 /* --- fakes --- */
 
@@ -48,34 +36,6 @@ void store_fetch(struct broker *b, struct feed *feed)
         return;
     feed->fetching = true;
     fetches++;
-}
-
-void store_forget_device(struct broker *b, struct device *d)
-{
-    (void)b, (void)d;
-}
-
-void user_pin(struct broker *b, struct user *u)
-{
-    (void)b;
-    u->pins++;
-}
-
-void user_unpin(struct broker *b, struct user *u)
-{
-    (void)b;
-    u->pins--;
-}
-
-void will_destroy(struct will *will)
-{
-    ck_assert_ptr_null(will);
-}
-
-struct buf *bus_out(struct broker *b, struct peer *p)
-{
-    (void)b, (void)p;
-    return &frame;
 }
 
 struct session *session_find(struct broker *b, const struct peer *p, uint64_t conn)
@@ -123,12 +83,6 @@ int delivery_start(struct broker *b, struct plugin *plugin, const struct deliver
     return 0;
 }
 
-void delivery_log(struct broker *b, const struct device *d, const struct flight *flight,
-                  const char *route, const char *what)
-{
-    (void)b, (void)d, (void)flight, (void)route, (void)what;
-}
-
 static void report(uint64_t id, uint32_t kind, const char *reason)
 {
     inbox_outcome(&broker, id,
@@ -156,33 +110,14 @@ static void setup(void)
     cursor_moves = fetches = lost = traced = 0;
     carried = 0;
     route_full = false;
-    STAILQ_INIT(&broker.touched);
     broker.loop = loop_create();
     ck_assert_ptr_nonnull(broker.loop);
-    broker.options.tail_messages = 1000;
-    broker.options.inbox_window_bytes = 1000000;
-    broker.options.tail_bytes = 1000000;
-    user = calloc(1, sizeof(*user) + 4);
-    memcpy(user->id, "bob", 4);
-    user->id_len = 3;
-    user->state = USER_READY;
-    TAILQ_INIT(&user->devices);
-    STAILQ_INIT(&user->parked);
-    device = device_create(&broker, user, bytes_of_string("phone"));
-    device->no = 7;
-    device->inbox = true;
-    session = (struct session){
-        .conn = 1, .epoch = 5, .window = 4, .opened = true, .device = device, .peer = &peer};
-    device->session = &session;
+    device = person_create(4);
 }
 
 static void teardown(void)
 {
-    device_destroy(&broker, device);
-    tail_fini(&user->tail);
-    free(user);
-    hash_fini(&broker.devices);
-    buf_release(&frame);
+    person_destroy(device);
     loop_destroy(broker.loop);
 }
 

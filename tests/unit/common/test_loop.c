@@ -1,65 +1,12 @@
-/* Tests of common/loop.c, on eventfds and real signals. */
-#include "common/loop.h"
-
-#include <check.h>
+/* Tests of common/loop.c: descriptors, the order of a turn, posted work. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/auto.h"
-
-#include "tests/support/run_suite.h"
-
-/* Far longer than anything takes here, far shorter than Check's timeout is with a busy machine. */
-#define LONG_MS 3000
-
-/* The argument of a callback that notes the letter. */
-#define LETTER(c) (&letters[c])
-
-static char letters[128];
-static struct loop *loop;
-static char trace[64]; /* what ran, a letter each */
-static size_t trace_len;
-
-static void note(char letter)
-{
-    ck_assert_uint_lt(trace_len, sizeof(trace) - 1);
-    trace[trace_len++] = letter;
-    trace[trace_len] = '\0';
-}
-
-static void set_up(void)
-{
-    loop = loop_create();
-    ck_assert_ptr_nonnull(loop);
-    trace_len = 0;
-    trace[0] = '\0';
-    for (size_t i = 0; i < ARRAY_LEN(letters); i++)
-        letters[i] = (char)i;
-}
-
-static void tear_down(void)
-{
-    loop_destroy(loop);
-}
-
-static void turn(uint64_t max_wait_ms)
-{
-    ck_assert_int_eq(loop_turn(loop, max_wait_ms), 0);
-}
-
-static uint64_t clock_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+#include "tests/unit/common/loop_fixture.h"
 
 /* A readable descriptor when count > 0, always writable. */
 static int open_event(unsigned count)
@@ -77,11 +24,6 @@ static loop_id add(int fd, uint32_t events, loop_io_fn fn, void *arg)
     ck_assert_int_eq(loop_io_add(loop, fd, events, fn, arg, &id), 0);
     ck_assert(id != 0);
     return id;
-}
-
-static void on_note(void *arg)
-{
-    note(*(const char *)arg);
 }
 
 static void on_io_note(void *arg, uint32_t events)
@@ -252,12 +194,6 @@ static void on_first_io(void *arg, uint32_t events)
     loop_io_remove(loop, *(loop_id *)arg);
 }
 
-static void on_timer_note(struct timer *timer)
-{
-    ck_assert(!timer_armed(timer));
-    note('t');
-}
-
 START_TEST(test_order_of_a_turn)
 {
     int fd = open_event(1);
@@ -377,234 +313,12 @@ START_TEST(test_posted_may_unpost_others)
 }
 END_TEST
 
-/* Waiting */
-
-static unsigned turns;
-
-static void on_turn(void *arg)
-{
-    ck_assert_ptr_null(arg);
-    turns++;
-}
-
-static void on_timer_stop(struct timer *timer)
-{
-    ck_assert(!timer_armed(timer));
-    loop_stop(loop);
-}
-
-START_TEST(test_idle_loop_sleeps_until_the_timer)
-{
-    struct timer timer, far;
-
-    turns = 0;
-    timer_init(&timer, on_timer_stop);
-    timer_init(&far, on_timer_note);
-    ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), 0);
-    uint64_t start = loop_now_ms(loop);
-    loop_timer_add(loop, &timer, 150);
-    loop_timer_add(loop, &far, UINT64_MAX);
-    ck_assert_int_eq(loop_run(loop), 0);
-    ck_assert_uint_ge(clock_now_ms(), start + 150);
-    ck_assert_uint_ge(loop_now_ms(loop), start + 150);
-    ck_assert_uint_le(turns, 3); /* one, and one a cascade */
-    ck_assert_str_eq(trace, "");
-    loop_timer_cancel(loop, &far);
-    ck_assert(!timer_armed(&far));
-}
-END_TEST
-
-START_TEST(test_turn_waits_no_longer_than_asked)
-{
-    uint64_t start = clock_now_ms();
-
-    turn(0);
-    turn(20);
-    ck_assert_uint_ge(clock_now_ms() - start, 20);
-    ck_assert_uint_lt(clock_now_ms() - start, LONG_MS);
-}
-END_TEST
-
-static uint64_t stalled_ms;
-
-static void on_stall(void *arg, uint64_t late_ms)
-{
-    (void)arg;
-    note('s');
-    stalled_ms = late_ms;
-}
-
-#define STALL_MS 250
-
-static void on_timer_block(struct timer *timer)
-{
-    const struct timespec pause = {.tv_nsec = (STALL_MS + 20) * 1000 * 1000};
-
-    (void)timer;
-    note('b');
-    nanosleep(&pause, NULL); /* what is tested: a callback that takes long */
-}
-
-/* Told before the timers of the turn that is late; a sleep that was meant is not late. */
-START_TEST(test_standing_still_is_told)
-{
-    struct timer slow, next;
-
-    timer_init(&slow, on_timer_block);
-    timer_init(&next, on_timer_note);
-    loop_stall_watch(loop, STALL_MS, on_stall, NULL);
-    turn(STALL_MS + 20);
-    ck_assert_str_eq(trace, "");
-    loop_timer_add(loop, &slow, 0);
-    turn(0);
-    ck_assert_str_eq(trace, "b");
-    loop_timer_add(loop, &next, 0);
-    turn(0);
-    ck_assert_str_eq(trace, "bst");
-    ck_assert_uint_ge(stalled_ms, STALL_MS);
-    ck_assert_uint_lt(stalled_ms, LONG_MS);
-    loop_stall_watch(loop, 0, NULL, NULL);
-    loop_timer_add(loop, &slow, 0);
-    turn(0);
-    turn(0);
-    ck_assert_str_eq(trace, "bstb");
-}
-END_TEST
-
-static bool on_prepare(void *arg)
-{
-    unsigned *left = arg;
-
-    note('q');
-    if (*left == 0)
-        return false;
-    (*left)--;
-    return true;
-}
-
-START_TEST(test_prepare_decides_about_sleep)
-{
-    unsigned busy = 1, idle = 0;
-
-    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &busy), 0);
-    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
-    uint64_t start = clock_now_ms();
-    turn(LONG_MS);
-    ck_assert_uint_lt(clock_now_ms() - start, LONG_MS);
-    ck_assert_str_eq(trace, "qq"); /* both run */
-    start = clock_now_ms();
-    turn(30);
-    ck_assert_uint_ge(clock_now_ms() - start, 30);
-
-    trace_len = 0;
-    loop_prepare_remove(loop, on_prepare, &busy);
-    turn(0);
-    ck_assert_str_eq(trace, "q");
-}
-END_TEST
-
-START_TEST(test_hooks_have_a_limit)
-{
-    unsigned idle = 0;
-
-    for (unsigned i = 0; i < 8; i++) {
-        ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), 0);
-        ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
-    }
-    ck_assert_int_eq(loop_hook_add(loop, on_turn, NULL), ERR_FULL);
-    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), ERR_FULL);
-    loop_prepare_remove(loop, on_prepare, &idle);
-    ck_assert_int_eq(loop_prepare_add(loop, on_prepare, &idle), 0);
-}
-END_TEST
-
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
-START_TEST(test_stop_finishes_the_turn)
-{
-    struct loop_task stop = {.fn = on_stop, .arg = loop};
-
-    ck_assert_int_eq(loop_hook_add(loop, on_note, LETTER('h')), 0);
-    loop_post(loop, &stop);
-    ck_assert_int_eq(loop_run(loop), 0);
-    ck_assert_str_eq(trace, "h");
-    loop_stop(loop);
-    ck_assert_int_eq(loop_run(loop), 0); /* stopped before it began: no turn */
-    ck_assert_str_eq(trace, "h");
-    loop_post(loop, &stop);
-    ck_assert_int_eq(loop_run(loop), 0); /* runs again */
-    ck_assert_str_eq(trace, "hh");
-}
-END_TEST
-
-START_TEST(test_clocks)
-{
-    uint64_t before = clock_now_ms();
-
-    turn(0);
-    ck_assert_uint_ge(loop_now_ms(loop), before);
-    ck_assert_uint_le(loop_now_ms(loop), clock_now_ms());
-    ck_assert_uint_ge(loop_wall_ms(loop), UINT64_C(1700000000000)); /* 2023 */
-    uint64_t now = loop_now_ms(loop);
-    while (clock_now_ms() < now + 2)
-        ;
-    ck_assert_uint_eq(loop_now_ms(loop), now); /* read once a turn */
-}
-END_TEST
-
-/* Signals */
-
-static void on_signal(void *arg, int signo)
-{
-    note(signo == SIGUSR1 ? '1' : signo == SIGUSR2 ? '2' : '?');
-    note(*(const char *)arg);
-}
-
-START_TEST(test_signals_become_callbacks)
-{
-    ck_assert_int_eq(loop_signal_add(loop, SIGUSR1, on_signal, LETTER('a')), 0);
-    ck_assert_int_eq(loop_signal_add(loop, SIGUSR2, on_signal, LETTER('b')), 0);
-    turn(0);
-    ck_assert_str_eq(trace, "");
-    ck_assert_int_eq(raise(SIGUSR1), 0);
-    turn(LONG_MS);
-    ck_assert_str_eq(trace, "1a");
-    ck_assert_int_eq(raise(SIGUSR2), 0);
-    turn(LONG_MS);
-    turn(0);
-    ck_assert_str_eq(trace, "1a2b");
-}
-END_TEST
-
-START_TEST(test_signals_that_are_none)
-{
-    ck_assert_int_eq(loop_signal_add(loop, 0, on_signal, LETTER('x')), ERR_INVALID);
-    ck_assert_int_eq(loop_signal_add(loop, -1, on_signal, LETTER('x')), ERR_INVALID);
-    ck_assert_int_eq(loop_signal_add(loop, 65, on_signal, LETTER('x')), ERR_INVALID);
-}
-END_TEST
-
-static TCase *make_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 20);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("loop");
     TCase *io = make_case(suite, "io");
     TCase *order = make_case(suite, "order");
     TCase *posted = make_case(suite, "posted");
-    TCase *waiting = make_case(suite, "waiting");
-    TCase *signals = make_case(suite, "signals");
 
     tcase_add_test(io, test_io_is_level_triggered);
     tcase_add_test(io, test_io_set_changes_the_mask);
@@ -618,15 +332,6 @@ static Suite *make_suite(void)
     tcase_add_test(posted, test_posted_in_order_once);
     tcase_add_test(posted, test_posted_by_posted_runs_next_turn);
     tcase_add_test(posted, test_posted_may_unpost_others);
-    tcase_add_test(waiting, test_idle_loop_sleeps_until_the_timer);
-    tcase_add_test(waiting, test_turn_waits_no_longer_than_asked);
-    tcase_add_test(waiting, test_standing_still_is_told);
-    tcase_add_test(waiting, test_prepare_decides_about_sleep);
-    tcase_add_test(waiting, test_hooks_have_a_limit);
-    tcase_add_test(waiting, test_stop_finishes_the_turn);
-    tcase_add_test(waiting, test_clocks);
-    tcase_add_test(signals, test_signals_become_callbacks);
-    tcase_add_test(signals, test_signals_that_are_none);
     return suite;
 }
 
