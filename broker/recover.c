@@ -29,6 +29,7 @@ struct recover {
     struct broker *broker;
     struct timer timer;
     uint64_t after;
+    bool begun;
 };
 
 /* Steps that need no registration reach devices that have none. */
@@ -63,18 +64,23 @@ static void on_timer(struct timer *timer)
                   any_device(recover->broker), on_range);
 }
 
+static void settle(struct broker *broker, uint64_t ms)
+{
+    uint64_t until_ms = loop_now_ms(broker->loop) + ms;
+
+    if (broker->settled_ms < until_ms)
+        broker->settled_ms = until_ms;
+}
+
 /* What came meanwhile lies in sockets: ACKs, and after three heartbeats the announcements of
  * connectors that gave this broker up. They get the time that they waited, or that of a start. */
 static void on_stall(void *arg, uint64_t stalled_ms)
 {
     struct broker *broker = arg;
     uint64_t settle_ms = broker->options.settle_ms;
-    uint64_t until_ms =
-        loop_now_ms(broker->loop) + (stalled_ms < settle_ms ? stalled_ms : settle_ms);
 
     log_warning(NULL, "stood still for %llu ms", (unsigned long long)stalled_ms);
-    if (broker->settled_ms < until_ms)
-        broker->settled_ms = until_ms;
+    settle(broker, stalled_ms < settle_ms ? stalled_ms : settle_ms);
 }
 
 int recover_create(struct broker *broker)
@@ -85,11 +91,21 @@ int recover_create(struct broker *broker)
         return ERR_NO_MEMORY;
     recover->broker = broker;
     broker->recover = recover;
-    broker->settled_ms = loop_now_ms(broker->loop) + broker->options.settle_ms;
+    settle(broker, broker->options.settle_ms);
     loop_stall_watch(broker->loop, STALL_MS, on_stall, broker);
     timer_init(&recover->timer, on_timer);
-    loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
     return 0;
+}
+
+void recover_begin(struct broker *broker)
+{
+    struct recover *recover = broker->recover;
+
+    if (recover->begun)
+        return;
+    recover->begun = true;
+    settle(broker, broker->options.settle_ms); /* no connector was welcome before */
+    loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
 }
 
 void recover_destroy(struct broker *broker)

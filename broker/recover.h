@@ -9,6 +9,8 @@
 struct broker;
 
 MUST_CHECK int recover_create(struct broker *broker);
+/* The database is ready: connectors are welcome, people can be looked for. */
+void recover_begin(struct broker *broker);
 void recover_destroy(struct broker *broker);
 
 #endif

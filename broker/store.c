@@ -2,16 +2,24 @@
 #include "broker/store.h"
 
 #include "broker/janitor.h"
+#include "broker/recover.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
 #include "common/auto.h"
 #include "common/log.h"
+
+static void on_ready(struct store *store)
+{
+    if (store_ready(store))
+        recover_begin(store->broker);
+}
 
 static void on_writer_ready(void *arg)
 {
     struct store *store = arg;
 
     log_info(NULL, "database is ready for writing");
+    on_ready(store);
     batches_run(store);
 }
 
@@ -26,6 +34,7 @@ static void on_reader_ready(void *arg)
     struct store *store = arg;
 
     log_info(NULL, "database is ready for reading");
+    on_ready(store);
     reads_run(store);
 }
 

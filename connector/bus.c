@@ -23,7 +23,7 @@
 /* docs/wire.md, "Sockets": fast enough that a restarted broker is found at once, slow enough that
  * hundreds of connectors do not hammer one that is down. */
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 2000
+#define BACKOFF_MAX_MS 1000
 /* From a new socket to WELCOME. Covers a broker that accepts and is frozen. */
 #define GREETING_MS 2000
 /* Silent heartbeat intervals that end a link. docs/wire.md */
