@@ -22,6 +22,9 @@
  * trip with a retransmission, short because each costs a descriptor. */
 #define LINGER_MS 2000
 
+/* A layer's words for the log: a sentence, and what OpenSSL says. */
+#define EXPLAIN_BYTES 192
+
 #define FAULT 0xFF /* close_reasons.def: the caller's fault has the reason code */
 
 static const struct close_info {
@@ -288,7 +291,9 @@ static void log_close(const struct conn *c, const struct close_info *info, uint8
     const struct log_subject subject = conn_log(c);
     uint64_t now_ms = loop_now_ms(c->connector->loop);
 
-    if (fault != NULL)
+    if (fault != NULL && fault->clause == NULL)
+        log_limited(now_ms, info->level, &subject, "%s: %s", info->text, fault->text);
+    else if (fault != NULL)
         log_limited(now_ms, info->level, &subject, "%s: %s (reason 0x%02X, %s)", info->text,
                     fault->text, mqtt_reason, fault->clause);
     else if (mqtt_reason != 0)
@@ -338,6 +343,15 @@ void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_faul
     }
     loop_timer_add(c->connector->loop, &c->timer, LINGER_MS);
     conn_mark(c, TURN_FLUSH);
+}
+
+void conn_close_explained(struct conn *c, enum close_reason reason)
+{
+    char text[EXPLAIN_BYTES];
+    const struct mqtt_fault fault = {.text = text};
+
+    c->transport.ops->explain(&c->transport, text, sizeof(text));
+    conn_close(c, reason, text[0] != '\0' ? &fault : NULL);
 }
 
 static size_t describe(const void *object, char *buf, size_t size)

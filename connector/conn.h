@@ -154,6 +154,9 @@ static inline struct bytes client_device(const struct client *client)
  * says FAULT. No effect on a connection that is draining or closed, except that a LOST one is
  * closed at once. */
 void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_fault *fault);
+/* The same for a reason without a reason code of MQTT, with what the transport has to say in the
+ * log. */
+void conn_close_explained(struct conn *c, enum close_reason reason);
 /* The timer of a draining connection: the peer had its time. */
 void conn_close_now(struct conn *c);
 

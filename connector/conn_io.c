@@ -35,10 +35,10 @@ bool conn_can_read(const struct conn *c)
     }
 }
 
+/* After every read and write, too: a layer may wait for something else now. No system call when the
+ * events stay the same. */
 static void update_events(struct conn *c, bool reading, bool writing)
 {
-    if (c->reading == reading && c->writing == writing)
-        return;
     c->reading = reading;
     c->writing = writing;
     if (loop_io_set(c->connector->loop, c->io,
@@ -205,7 +205,15 @@ static ssize_t read_fresh(struct conn *c, size_t budget, size_t *ret_wanted)
     return n;
 }
 
-static void run(struct conn *c)
+static void read_failed(struct conn *c, ssize_t err)
+{
+    if (err == ERR_PROTOCOL)
+        conn_close_explained(c, CLOSE_TRANSPORT);
+    else
+        conn_close(c, CLOSE_LOST, NULL);
+}
+
+static void read_packets(struct conn *c)
 {
     size_t budget = READ_BYTES_PER_TURN;
 
@@ -219,7 +227,7 @@ static void run(struct conn *c)
         if (n == ERR_AGAIN)
             return;
         if (n < 0) {
-            conn_close(c, CLOSE_LOST, NULL);
+            read_failed(c, n);
             return;
         }
         c->connector->metrics.bytes_received += (uint64_t)n;
@@ -231,6 +239,13 @@ static void run(struct conn *c)
         make_ready(c);
 }
 
+static void run(struct conn *c)
+{
+    read_packets(c);
+    if (c->state != CONN_CLOSED)
+        update_events(c, c->reading, c->writing);
+}
+
 /* A session that is over: what still comes is thrown away, so that closing does not reset the
  * connection under the client before it has read our last packet. */
 static void discard(struct conn *c)
@@ -240,12 +255,15 @@ static void discard(struct conn *c)
     release_in(c);
     if (n < 0 && n != ERR_AGAIN)
         conn_close_now(c);
+    else
+        update_events(c, c->reading, c->writing);
 }
 
 void conn_on_io(void *arg, uint32_t events)
 {
     struct conn *c = arg;
 
+    events = c->transport.ops->ready(&c->transport, events);
     if ((events & EPOLLOUT) != 0)
         conn_mark(c, TURN_FLUSH);
     if (c->state == CONN_DRAINING) {
@@ -291,8 +309,8 @@ void conn_flush(struct conn *c)
         return;
     }
     if (r == 0 && c->state == CONN_DRAINING && !c->finished) {
-        c->finished = true;
-        c->transport.ops->finish(&c->transport);
+        r = c->transport.ops->finish(&c->transport) == ERR_AGAIN ? 1 : 0;
+        c->finished = r == 0;
     }
     /* A draining connection is watched for its peer's end, whatever it was before. */
     update_events(c, c->reading || c->state == CONN_DRAINING, r > 0);

@@ -69,7 +69,7 @@ void keepalive_on_timer(struct timer *timer)
 
     switch ((enum conn_state)c->state) {
     case CONN_AWAIT_CONNECT:
-        conn_close(c, CLOSE_CONNECT_TIMEOUT, NULL);
+        conn_close_explained(c, CLOSE_CONNECT_TIMEOUT);
         break;
     case CONN_OPENING:
         connect_refuse(c, MQTT_SERVER_UNAVAILABLE, "no broker answered in time");

@@ -47,16 +47,23 @@ static uint32_t tcp_want(const struct transport *t, bool reading, bool writing)
     return (reading ? (uint32_t)EPOLLIN : 0) | (writing ? (uint32_t)EPOLLOUT : 0);
 }
 
+static uint32_t tcp_ready(const struct transport *t, uint32_t events)
+{
+    (void)t;
+    return events;
+}
+
 static bool tcp_pending(const struct transport *t)
 {
     (void)t;
     return false;
 }
 
-static void tcp_finish(struct transport *t)
+static int tcp_finish(struct transport *t)
 {
     /* Fails only when the peer is gone already, which the next read tells. */
     IGNORE_RESULT(shutdown(t->fd, SHUT_WR));
+    return 0;
 }
 
 static void set_option(int fd, int level, int name, int value)
@@ -74,6 +81,13 @@ static void tcp_probe_idle(struct transport *t)
     set_option(t->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
+static void tcp_explain(const struct transport *t, char *buf, size_t size)
+{
+    (void)t;
+    if (size > 0)
+        buf[0] = '\0';
+}
+
 static void tcp_close(struct transport *t)
 {
     close(t->fd);
@@ -84,14 +98,15 @@ static const struct transport_ops tcp_ops = {
     .read = tcp_read,
     .write = tcp_write,
     .want = tcp_want,
+    .ready = tcp_ready,
     .pending = tcp_pending,
     .finish = tcp_finish,
     .probe_idle = tcp_probe_idle,
+    .explain = tcp_explain,
     .close = tcp_close,
 };
 
 void transport_tcp_init(struct transport *t, int fd)
 {
-    t->ops = &tcp_ops;
-    t->fd = fd;
+    *t = (struct transport){.ops = &tcp_ops, .fd = fd};
 }
