@@ -185,7 +185,8 @@ static struct conn *take_slot(struct conns *conns)
     return c;
 }
 
-int conn_accept(struct conns *conns, int fd, const struct peer_address *peer)
+int conn_accept(struct conns *conns, const struct door *door, int fd,
+                const struct peer_address *peer)
 {
     struct connector *connector = conns->connector;
     struct conn *c = take_slot(conns);
@@ -195,7 +196,9 @@ int conn_accept(struct conns *conns, int fd, const struct peer_address *peer)
         close(fd);
         return ERR_NO_MEMORY;
     }
-    transport_tcp_init(&c->transport, fd);
+    r = door_open(door, connector, fd, &c->transport);
+    if (r < 0)
+        return r;
     c->peer = *peer;
     timer_init(&c->timer, keepalive_on_timer);
     r = loop_io_add(connector->loop, fd, c->transport.ops->want(&c->transport, true, false),

@@ -126,8 +126,10 @@ void conns_destroy(struct conns *conns);
 /* Connections that hold a descriptor. */
 uint32_t conns_open_count(const struct conns *conns);
 
-/* Takes fd (closed on failure too) and waits for its CONNECT. 0; ERR_NO_MEMORY, ERR_SYSTEM. */
-MUST_CHECK int conn_accept(struct conns *conns, int fd, const struct peer_address *peer);
+/* Takes fd (closed on failure too), which came in by that door, and waits for its CONNECT. 0;
+ * ERR_NO_MEMORY, ERR_SYSTEM. */
+MUST_CHECK int conn_accept(struct conns *conns, const struct door *door, int fd,
+                           const struct peer_address *peer);
 uint64_t conn_handle(const struct conn *c);
 /* NULL when that connection is gone. */
 struct conn *conn_find(const struct conns *conns, uint64_t handle);

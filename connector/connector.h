@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/loop.h"
 
+#include "connector/door.h"
 #include "connector/options.h"
 
 struct auth;
@@ -38,11 +39,11 @@ struct connector {
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;
-    struct listener *listener; /* NULL once the process stops */
-    uint8_t *scratch;          /* SCRATCH_BYTES: the packets being handled lie here */
-    uint64_t *seqs;            /* twice INFLIGHT_MAX: lists on their way into a record */
-    struct buf properties;     /* of the packet being handled, to be forwarded */
-    struct buf record;         /* where a request is encoded while there is no link */
+    struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */
+    uint8_t *scratch;                       /* SCRATCH_BYTES: the packets being handled lie here */
+    uint64_t *seqs;        /* twice INFLIGHT_MAX: lists on their way into a record */
+    struct buf properties; /* of the packet being handled, to be forwarded */
+    struct buf record;     /* where a request is encoded while there is no link */
 };
 
 /* The counters as one log line. */

@@ -75,8 +75,7 @@ void drain_start(struct drain *drain)
     drain->running = true;
     drain->started_ms = loop_now_ms(connector->loop);
     drain->ends_ms = drain->started_ms + connector->options.drain_ms;
-    listener_destroy(connector->listener);
-    connector->listener = NULL;
+    listeners_close(connector);
     drain->total = undrained(connector->conns);
     log_info(NULL, "stopping: disconnecting %u clients over %u ms", drain->total,
              connector->options.drain_ms);

@@ -19,6 +19,7 @@
 #include "common/log.h"
 
 #include "connector/conn.h"
+#include "connector/door.h"
 
 /* Handing a slot out takes microseconds; 128 delay other clients by well under a millisecond. */
 #define ACCEPTS_PER_TURN 128
@@ -27,6 +28,7 @@
 
 struct listener {
     struct connector *connector;
+    const struct door *door;
     int fd;
     loop_id io;
     struct timer resume;
@@ -87,7 +89,7 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
                     connector->options.max_connections);
         return;
     }
-    if (conn_accept(connector->conns, fd, &peer) < 0)
+    if (conn_accept(connector->conns, listener->door, fd, &peer) < 0)
         pause_accepting(listener, ENOMEM);
     else
         connector->metrics.accepted++;
@@ -117,20 +119,19 @@ static void on_connection(void *arg, uint32_t events)
     }
 }
 
-/* Fills address from the options. Returns its size, or 0 when it is no IP address. */
-static socklen_t parse_address(const struct options *options, struct sockaddr_storage *address)
+/* Fills ret_address. Returns its size, or 0 when the option has no IP address. */
+static socklen_t parse_address(const struct listen_options *options,
+                               struct sockaddr_storage *ret_address)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)options->listen_port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
-                              .sin6_port = htons((uint16_t)options->listen_port)};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)options->port)};
 
-    if (inet_pton(AF_INET, options->listen_address, &v4.sin_addr) == 1) {
-        memcpy(address, &v4, sizeof(v4));
+    if (inet_pton(AF_INET, options->address, &v4.sin_addr) == 1) {
+        memcpy(ret_address, &v4, sizeof(v4));
         return sizeof(v4);
     }
-    if (inet_pton(AF_INET6, options->listen_address, &v6.sin6_addr) == 1) {
-        memcpy(address, &v6, sizeof(v6));
+    if (inet_pton(AF_INET6, options->address, &v6.sin6_addr) == 1) {
+        memcpy(ret_address, &v6, sizeof(v6));
         return sizeof(v6);
     }
     return 0;
@@ -152,21 +153,23 @@ static int set_options(int fd, int family)
     return 0;
 }
 
-static int open_socket(const struct options *options, int *ret_fd, struct err_text *et)
+static int open_socket(const struct door *door, const struct options *options, int *ret_fd,
+                       struct err_text *et)
 {
+    const struct listen_options *at = door_options(door, options);
     struct sockaddr_storage address = {0};
-    socklen_t size = parse_address(options, &address);
+    socklen_t size = parse_address(at, &address);
     int fd;
 
     if (size == 0)
-        return err_set(et, ERR_CONFIG, "\"listen.tcp.address\" is \"%s\", expected an IP address",
-                       options->listen_address);
+        return err_set(et, ERR_CONFIG, "\"%s.address\" is \"%s\", expected an IP address",
+                       door->name, at->address);
     fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || set_options(fd, address.ss_family) < 0 ||
         bind(fd, (struct sockaddr *)&address, size) < 0 ||
         listen(fd, (int)options->listen_backlog) < 0) {
-        err_set(et, ERR_SYSTEM, "could not listen on %s port %u (listen.tcp): %s",
-                options->listen_address, options->listen_port, strerror(errno));
+        err_set(et, ERR_SYSTEM, "could not listen on %s port %u (%s): %s", at->address, at->port,
+                door->name, strerror(errno));
         if (fd >= 0)
             close(fd);
         return ERR_SYSTEM;
@@ -175,17 +178,19 @@ static int open_socket(const struct options *options, int *ret_fd, struct err_te
     return 0;
 }
 
-int listener_create(struct connector *connector, struct listener **ret_listener,
-                    struct err_text *et)
+static int open_one(struct connector *connector, const struct door *door,
+                    struct listener **ret_listener, struct err_text *et)
 {
+    const struct listen_options *at = door_options(door, &connector->options);
     struct listener *listener = calloc(1, sizeof(*listener));
     int r;
 
     if (listener == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     listener->connector = connector;
+    listener->door = door;
     timer_init(&listener->resume, on_resume);
-    r = open_socket(&connector->options, &listener->fd, et);
+    r = open_socket(door, &connector->options, &listener->fd, et);
     if (r < 0) {
         free(listener);
         return r;
@@ -196,16 +201,35 @@ int listener_create(struct connector *connector, struct listener **ret_listener,
         free(listener);
         return err_set(et, r, "could not watch the listening socket: %s", err_string(r));
     }
+    log_info(NULL, "listening on %s port %u (%s)", at->address, at->port, door->name);
     *ret_listener = listener;
     return 0;
 }
 
-void listener_destroy(struct listener *listener)
+static void close_one(struct listener *listener)
 {
-    if (listener == NULL)
-        return;
     loop_timer_cancel(listener->connector->loop, &listener->resume);
     loop_io_remove(listener->connector->loop, listener->io);
     close(listener->fd);
     free(listener);
+}
+
+int listeners_open(struct connector *connector, struct err_text *et)
+{
+    int r = doors_check(&connector->options, et);
+
+    for (size_t i = 0; i < ARRAY_LEN(doors) && r == 0; i++) {
+        if (door_options(&doors[i], &connector->options)->enabled)
+            r = open_one(connector, &doors[i], &connector->listeners[i], et);
+    }
+    return r;
+}
+
+void listeners_close(struct connector *connector)
+{
+    for (size_t i = 0; i < ARRAY_LEN(connector->listeners); i++) {
+        if (connector->listeners[i] != NULL)
+            close_one(connector->listeners[i]);
+        connector->listeners[i] = NULL;
+    }
 }

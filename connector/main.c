@@ -2,7 +2,7 @@
  * must survive it lies with the broker.
  *
  * Start order: options, signals (blocked before ZeroMQ makes its threads), keys, the link, the
- * listening socket; then READY. Signals: TERM and INT drain (a second one stops at once), HUP
+ * listening sockets; then READY. Signals: TERM and INT drain (a second one stops at once), HUP
  * reloads keys and reloadable options, USR1 logs the counters. Exit status: 0; 1 could not start or
  * run; 2 bad configuration. */
 #include <errno.h>
@@ -212,14 +212,14 @@ static int start_parts(struct process *process, struct err_text *et)
     r = bus_create(connector->loop, &bus_config, &connector->bus, et);
     if (r < 0)
         return r;
-    return listener_create(connector, &connector->listener, et);
+    return listeners_open(connector, et);
 }
 
 static void stop_parts(struct process *process)
 {
     struct connector *connector = &process->connector;
 
-    listener_destroy(connector->listener);
+    listeners_close(connector);
     conns_destroy(connector->conns);
     bus_destroy(connector->bus);
     bus_requests_destroy(connector->requests);
@@ -257,8 +257,7 @@ static int run(struct process *process, struct err_text *et)
         r = start_parts(process, et);
     if (r < 0)
         return r;
-    log_info(NULL, "version " BECKON_VERSION " listening on %s port %u, broker %s",
-             options->listen_address, options->listen_port, options->broker_endpoint);
+    log_info(NULL, "version " BECKON_VERSION " started, broker %s", options->broker_endpoint);
     notify("READY=1\nSTATUS=listening, no broker yet");
     r = loop_run(connector->loop);
     if (r < 0)

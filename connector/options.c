@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #include "connector/auth.h"
+#include "connector/door.h"
 
 #define AT(field) offsetof(struct options, field)
 
@@ -14,9 +15,11 @@ const struct option connector_options[] = {
      "number of this connector in its installation, for logs and the broker", NULL},
     {"log.level", OPTION_STRING, AT(log_level), "info", 0, 16, true,
      "error, warning, info or debug", NULL},
-    {"listen.tcp.address", OPTION_STRING, AT(listen_address), "0.0.0.0", 0, 63, false,
+    {"listen.tcp.enabled", OPTION_BOOL, AT(listen_tcp.enabled), "true", 0, 0, false,
+     "MQTT over plain TCP", NULL},
+    {"listen.tcp.address", OPTION_STRING, AT(listen_tcp.address), "0.0.0.0", 0, 63, false,
      "IP address that MQTT clients reach; \"::\" serves IPv6 and IPv4", NULL},
-    {"listen.tcp.port", OPTION_UINT, AT(listen_port), "1883", 1, 65535, false,
+    {"listen.tcp.port", OPTION_UINT, AT(listen_tcp.port), "1883", 1, 65535, false,
      "TCP port of MQTT; several connectors of one machine may share it", NULL},
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
@@ -77,7 +80,9 @@ int options_check(struct option_set *set, struct err_text *et)
         return err_set(et, ERR_CONFIG,
                        "\"log.level\" is \"%s\", expected error, warning, info or debug",
                        options->log_level);
-    r = auth_create(options, &set->config, &auth, et);
+    r = doors_check(options, et);
+    if (r == 0)
+        r = auth_create(options, &set->config, &auth, et);
     if (r < 0)
         return r;
     auth_destroy(auth);

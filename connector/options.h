@@ -5,11 +5,17 @@
 
 #include "common/option.h"
 
+/* Of one kind of listener: see door.h. */
+struct listen_options {
+    const char *address;
+    uint32_t port;
+    bool enabled;
+};
+
 struct options {
     uint32_t index;
     const char *log_level;
-    const char *listen_address;
-    uint32_t listen_port;
+    struct listen_options listen_tcp;
     uint32_t listen_backlog;
     uint32_t max_connections;
     const char *broker_endpoint;
@@ -30,8 +36,8 @@ struct options {
 extern const struct option connector_options[];
 extern const size_t connector_option_count;
 
-/* What the table can't check by itself: log.level, the files of the token keys. For --check-config.
- */
+/* What the table can't check by itself: log.level, that there is a listener, the files of the token
+ * keys. For --check-config. */
 MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
 
 #endif

@@ -285,7 +285,7 @@ int client_connect(void)
 
     ck_assert_uint_lt(fd_count, ARRAY_LEN(fds));
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    ck_assert_int_eq(conn_accept(connector.conns, pair[1], &peer), 0);
+    ck_assert_int_eq(conn_accept(connector.conns, &doors[DOOR_TCP], pair[1], &peer), 0);
     fds[fd_count++] = pair[0];
     return pair[0];
 }

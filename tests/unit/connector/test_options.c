@@ -50,6 +50,8 @@ START_TEST(test_sample_equals_defaults)
                              *(const char *const *)(const void *)b);
         else if (option->type == OPTION_UINT)
             ck_assert_msg(memcmp(a, b, sizeof(uint32_t)) == 0, "%s", option->path);
+        else if (option->type == OPTION_BOOL)
+            ck_assert_msg(*(const bool *)a == *(const bool *)b, "%s", option->path);
         else
             ck_assert_str_eq(option->path, "auth.keys"); /* has no default */
     }
@@ -79,6 +81,17 @@ START_TEST(test_check_needs_keys)
 }
 END_TEST
 
+START_TEST(test_check_needs_a_listener)
+{
+    struct err_text et = {""};
+
+    load(NULL);
+    options.listen_tcp.enabled = false;
+    ck_assert_int_eq(options_check(&set, &et), ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(et.text, "no listener"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("options");
@@ -89,6 +102,7 @@ int main(void)
     tcase_add_test(sample, test_sample_equals_defaults);
     tcase_add_test(sample, test_sample_sets_every_option);
     tcase_add_test(rules, test_check_needs_keys);
+    tcase_add_test(rules, test_check_needs_a_listener);
     suite_add_tcase(suite, sample);
     suite_add_tcase(suite, rules);
     return run_suite(suite);
