@@ -181,9 +181,13 @@ class Reader:
         while True:
             byte = self.number(1)
             value |= (byte & 127) << shift
-            shift += 7
             if not byte & 128:
+                if shift and not byte:
+                    raise ValueError("padded integer from the server (MQTT-1.5.5-1)")
                 return value
+            shift += 7
+            if shift > 21:
+                raise ValueError("integer from the server is over four bytes")
 
     def rest(self):
         return self.take(len(self.raw) - self.pos)
@@ -215,7 +219,10 @@ def decode(first, body, size, version):
     """The Packet of a fixed header's first byte and what follows its Remaining Length."""
     out, reader = Packet(first >> 4, first & 15, size), Reader(body)
     if out.kind == CONNACK:
-        out.session_present, out.reason = bool(reader.number(1)), reader.number(1)
+        flags, out.reason = reader.number(1), reader.number(1)
+        if flags > 1:
+            raise ValueError(f"CONNACK flags {flags} from the server (MQTT-3.2.2-1)")
+        out.session_present = bool(flags)
         # A refusal of an unknown protocol level comes in the form the contract names, not in ours.
         out.props = reader.properties() if version == V5 and reader.more() else []
     elif out.kind == PUBLISH:

@@ -5,6 +5,7 @@ import struct
 import time
 
 from . import packets as p
+from . import strict
 from .waiting import DEADLINE_S, QUIET_S
 
 READ_BYTES = 65536
@@ -29,6 +30,7 @@ class RawPeer:
         self.pending = []   # packets read while waiting for another one, oldest first
         self.next_pid = 1
         self.connack = None
+        self.order = strict.Order()
 
     # --- bytes ---------------------------------------------------------------------------------
 
@@ -54,6 +56,8 @@ class RawPeer:
             size |= (self.buffer[index] & 127) << shift
             shift += 7
             if not self.buffer[index] & 128:
+                if index > 1 and not self.buffer[index]:
+                    raise ValueError("padded Remaining Length from the server (MQTT-1.5.5-1)")
                 end = index + 1 + size
                 if len(self.buffer) < end:
                     return None
@@ -62,6 +66,8 @@ class RawPeer:
                 del self.buffer[:end]
                 packet = p.decode(first, body, end, self.version)
                 packet.at = time.monotonic()
+                strict.check(packet, self.version)
+                self.order.check(packet)
                 return packet
             if index == 4:
                 raise ValueError("Remaining Length from the server is over four bytes")
@@ -116,6 +122,7 @@ class RawPeer:
         """Sends CONNECT as this device and returns the CONNACK, whatever it says."""
         how.setdefault("username", self.user)
         how.setdefault("password", self.token)
+        self.order.limit = dict(how.get("props", ())).get(p.MAXIMUM_PACKET_SIZE)
         self.send(p.connect(self.version, how.pop("client_id", self.device), **how))
         self.connack = self.take(p.CONNACK)
         return self.connack
