@@ -1,9 +1,9 @@
 /* handle_connect - CONNECT: who is it, may they, and what do they want kept.
  *
- * Checks go from the packet to the person: identifier, user name, token, Will, state. As soon as
- * both names are well-formed they are copied to struct client, so that the log line of every later
- * refusal names the device. A CONNECT that passes is sent to the broker as OPEN; CONNACK follows
- * its answer. */
+ * Checks go from the packet to the person: sizes, identifier, user name, token, Will, state. As
+ * soon as both names are well-formed they are copied to struct client, so that the log line of
+ * every later refusal names the device. A CONNECT that passes is sent to the broker as OPEN;
+ * CONNACK follows its answer. */
 #include "connector/handle.h"
 
 #include <stdlib.h>
@@ -26,9 +26,10 @@ void connect_refuse(struct conn *c, uint8_t reason, const char *text)
     struct buf out = conn_begin(c);
 
     c->connector->metrics.connects_refused++;
-    mqtt_put_connack(
-        &out, c->level,
-        &(struct mqtt_connack){.reason = reason, .reason_string = conn_reason_string(c, text)});
+    if (c->max_packet_bytes == 0 || c->max_packet_bytes >= MQTT_CONNACK_MIN_BYTES)
+        mqtt_put_connack(
+            &out, c->level,
+            &(struct mqtt_connack){.reason = reason, .reason_string = conn_reason_string(c, text)});
     conn_end(c, &out);
     conn_close(c, CLOSE_REFUSED, &fault);
 }
@@ -70,6 +71,14 @@ static struct client *client_create(const struct mqtt_connect *connect)
     client->device_state = WIRE_FOREGROUND;
     client->clean_start = connect->clean_start;
     return client;
+}
+
+/* MQTT-3.1.2-24 forbids a larger packet, and there is no connection without CONNACK. */
+static struct refusal check_packet_size(const struct conn *c)
+{
+    if (c->max_packet_bytes != 0 && c->max_packet_bytes < MQTT_CONNACK_MAX_BYTES)
+        return refuse(MQTT_PACKET_TOO_LARGE, "Maximum Packet Size is below what a CONNACK needs");
+    return NO_REFUSAL;
 }
 
 static struct refusal check_names(const struct mqtt_connect *connect)
@@ -186,8 +195,10 @@ static void take_limits(struct conn *c, const struct mqtt_connect *connect)
 
 static struct refusal take_connect(struct conn *c, const struct mqtt_connect *connect)
 {
-    struct refusal refusal = check_names(connect);
+    struct refusal refusal = check_packet_size(c);
 
+    if (refusal.reason == MQTT_SUCCESS)
+        refusal = check_names(connect);
     if (refusal.reason != MQTT_SUCCESS)
         return refusal;
     c->client = client_create(connect);

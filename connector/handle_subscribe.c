@@ -13,7 +13,7 @@
 #include "connector/session.h"
 
 /* Filters the broker takes in one request. There are fewer topics to subscribe to than that; only
- * a packet that repeats them has more. */
+ * a packet that repeats them has more. (UNSUBACK knows no "quota exceeded": MQTT-3.11.3-2.) */
 #define FILTERS_MAX 64
 
 static uint8_t check_subscribe(struct bytes filter)
@@ -55,7 +55,7 @@ static uint16_t sort_filters(const struct mqtt_subscribe *subscribe, uint8_t *co
                                               : check_subscribe(filter.filter);
 
         if (code == CODE_FROM_BROKER && count == FILTERS_MAX)
-            code = MQTT_QUOTA_EXCEEDED;
+            code = subscribe->unsubscribe ? MQTT_IMPLEMENTATION_SPECIFIC : MQTT_QUOTA_EXCEEDED;
         if (code == CODE_FROM_BROKER)
             subscriptions[count++] = (struct wire_subscription){
                 .filter = filter.filter,
@@ -98,11 +98,18 @@ static void ask_broker(struct conn *c, const struct mqtt_subscribe *subscribe, s
 
 bool handle_subscribe(struct conn *c, const struct mqtt_subscribe *subscribe)
 {
+    static const struct mqtt_fault too_large = {
+        MQTT_PACKET_TOO_LARGE, "MQTT-3.1.2-24",
+        "the acknowledgement would be above the client's Maximum Packet Size"};
     struct wire_subscription subscriptions[FILTERS_MAX];
     AUTO_FREE uint8_t *codes = malloc(subscribe->count);
     struct bytes list = bytes_of(codes, subscribe->count);
     uint16_t count;
 
+    if (c->max_packet_bytes != 0 && mqtt_suback_size(subscribe->count) > c->max_packet_bytes) {
+        conn_close(c, CLOSE_FAULT, &too_large);
+        return true;
+    }
     if (codes == NULL) {
         conn_close(c, CLOSE_NO_MEMORY, NULL);
         return true;

@@ -191,6 +191,11 @@ struct mqtt_packet {
 MUST_CHECK int mqtt_decode(struct bytes packet, uint8_t level, struct mqtt_packet *ret_packet,
                            struct mqtt_fault *ret_fault);
 
+/* The largest CONNACK of an acceptance, and the smallest of a refusal. A client with a Maximum
+ * Packet Size below the former can't be served: all that is sent without being held against the
+ * limit packet by packet (PUBACK, PINGRESP, DISCONNECT without Reason String) is smaller. */
+enum { MQTT_CONNACK_MAX_BYTES = 30, MQTT_CONNACK_MIN_BYTES = 5 };
+
 /* Encoders append one packet to out. level decides the form; v5 reason codes are translated
  * to 3.1.1 by mqtt_connack_code_311 for CONNACK, to 0x80 in SUBACK. */
 struct mqtt_connack {
@@ -231,6 +236,8 @@ void mqtt_put_puback(struct buf *out, uint8_t level, uint16_t packet_id, uint8_t
                      const char *reason_string);
 void mqtt_put_suback(struct buf *out, uint8_t level, uint16_t packet_id, struct bytes codes);
 void mqtt_put_unsuback(struct buf *out, uint8_t level, uint16_t packet_id, struct bytes codes);
+/* The size of an MQTT 5 SUBACK or UNSUBACK with so many codes. */
+uint32_t mqtt_suback_size(uint16_t count);
 void mqtt_put_pingresp(struct buf *out);
 /* MQTT 5 only; nothing in 3.1.1. */
 void mqtt_put_disconnect(struct buf *out, uint8_t level, uint8_t reason, const char *reason_string);

@@ -244,6 +244,13 @@ void mqtt_put_suback(struct buf *out, uint8_t level, uint16_t packet_id, struct 
         buf_put_u8(out, codes.data[i] < 0x80 ? codes.data[i] : 0x80);
 }
 
+uint32_t mqtt_suback_size(uint16_t count)
+{
+    uint32_t remaining = 3 + (uint32_t)count;
+
+    return 1 + varint_size(remaining) + remaining;
+}
+
 void mqtt_put_unsuback(struct buf *out, uint8_t level, uint16_t packet_id, struct bytes codes)
 {
     if (level != MQTT_5) {

@@ -197,8 +197,8 @@ def test_reasons_of_disconnect(clients, who):
 
 
 def test_auth_without_an_agreed_method(clients, who):
-    """MQTT-4.12.0-7: well-formed as it may be, AUTH has no place on a connection whose CONNECT named
-    no Authentication Method; the server never sends one (MQTT-4.12.0-6)."""
+    """MQTT-4.12.0-7: well-formed as it may be, AUTH has no place on a connection whose CONNECT
+    named no Authentication Method; the server never sends one (MQTT-4.12.0-6)."""
     for reason in (0x18, 0x19):
         raw = p.packet(p.AUTH, 0, bytes([reason]) + p.properties([(p.AUTH_METHOD, "SCRAM-SHA-1")]))
         assert refused(clients, who("mallory"), p.V5, raw, 0x82)

@@ -76,6 +76,26 @@ START_TEST(connack_5_full)
 }
 END_TEST
 
+/* The constants that clients with a small Maximum Packet Size are held against. */
+START_TEST(connack_5_limits)
+{
+    struct mqtt_connack accept = {
+        .send_session_expiry = true,
+        .receive_max = 1,
+        .max_packet_size = 1,
+        .send_server_keep_alive = true,
+        .capabilities = true,
+    };
+    struct mqtt_connack refuse = {.reason = MQTT_PACKET_TOO_LARGE};
+
+    mqtt_put_connack(&out, MQTT_5, &accept);
+    ck_assert_uint_eq(out.len, MQTT_CONNACK_MAX_BYTES);
+    buf_clear(&out);
+    mqtt_put_connack(&out, MQTT_5, &refuse);
+    ck_assert_uint_eq(out.len, MQTT_CONNACK_MIN_BYTES);
+}
+END_TEST
+
 START_TEST(connack_5_long_reason)
 {
     struct mqtt_connack ack = {.reason = MQTT_SERVER_BUSY};
@@ -231,6 +251,22 @@ START_TEST(unsuback)
 }
 END_TEST
 
+START_TEST(suback_sizes)
+{
+    static const uint8_t codes[UINT16_MAX];
+    static const uint16_t counts[] = {1, 124, 125, 16380, 16381, UINT16_MAX};
+
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        buf_clear(&out);
+        mqtt_put_suback(&out, MQTT_5, 9, bytes_of(codes, counts[i]));
+        ck_assert_uint_eq(out.len, mqtt_suback_size(counts[i]));
+        buf_clear(&out);
+        mqtt_put_unsuback(&out, MQTT_5, 9, bytes_of(codes, counts[i]));
+        ck_assert_uint_eq(out.len, mqtt_suback_size(counts[i]));
+    }
+}
+END_TEST
+
 START_TEST(pingresp_and_disconnect)
 {
     mqtt_put_pingresp(&out);
@@ -305,6 +341,7 @@ static Suite *suite(void)
     tcase_add_test(t, connack_311);
     tcase_add_test(t, connack_5_short);
     tcase_add_test(t, connack_5_full);
+    tcase_add_test(t, connack_5_limits);
     tcase_add_test(t, connack_5_long_reason);
     suite_add_tcase(s, t);
 
@@ -320,6 +357,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, NULL, clear);
     tcase_add_test(t, puback);
     tcase_add_test(t, suback);
+    tcase_add_test(t, suback_sizes);
     tcase_add_test(t, unsuback);
     tcase_add_test(t, pingresp_and_disconnect);
     tcase_add_test(t, appends);
