@@ -11,6 +11,8 @@ const char *alert_suppressed(struct broker *broker, const struct device *device,
 {
     if (message->kind != WIRE_BODY_USER && message->kind != WIRE_BODY_GROUP)
         return "copy";
+    if (message->origin_device != 0 && message->origin_device == device->no)
+        return "copy"; /* No Local: this device sent it to its own person */
     if (message_expired(message, loop_wall_ms(broker->loop)))
         return "expired";
     if (alert_properties_none(message->properties))

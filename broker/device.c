@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define INBOX_FILTER "inbox/#"
+#define NO_LOCAL 0x04 /* MQTT 5.0 section 3.8.3.1 */
 
 static bool match_handle(const struct hash_node *node, const void *key)
 {
@@ -106,12 +107,14 @@ static struct subscription *find_subscription(struct device *device, struct byte
     return NULL;
 }
 
-static void note_inbox(struct device *device, struct bytes filter, bool subscribed, uint8_t qos)
+static void note_inbox(struct device *device, struct bytes filter, bool subscribed, uint8_t qos,
+                       uint8_t options)
 {
     if (!bytes_equal_string(filter, INBOX_FILTER))
         return;
     device->inbox = subscribed && qos > 0;
     device->tap = subscribed && qos == 0;
+    device->no_local = subscribed && (options & NO_LOCAL) != 0;
 }
 
 int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, uint8_t options,
@@ -136,7 +139,7 @@ int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, ui
     s->qos = qos;
     s->options = options;
     s->id = id;
-    note_inbox(device, filter, true, qos);
+    note_inbox(device, filter, true, qos, options);
     return 0;
 }
 
@@ -146,7 +149,7 @@ bool device_unsubscribe(struct device *device, struct bytes filter)
 
     if (!s)
         return false;
-    note_inbox(device, filter, false, 0);
+    note_inbox(device, filter, false, 0, 0);
     free(s->filter);
     *s = device->subscriptions[--device->subscription_count];
     return true;
@@ -159,7 +162,7 @@ void device_clear_subscriptions(struct device *device)
     free(device->subscriptions);
     device->subscriptions = NULL;
     device->subscription_count = 0;
-    device->inbox = device->tap = false;
+    device->inbox = device->tap = device->no_local = false;
 }
 
 bool device_session_present(const struct device *device, uint64_t wall_ms)

@@ -50,8 +50,9 @@ struct device {
     uint32_t session_expiry_s;
     uint32_t handle; /* names this device in delivery ids */
     bool session_stored;
-    bool inbox; /* subscribed to inbox/# with QoS 1 */
-    bool tap;   /* subscribed to inbox/# with QoS 0 */
+    bool inbox;    /* subscribed to inbox/# with QoS 1 */
+    bool tap;      /* subscribed to inbox/# with QoS 0 */
+    bool no_local; /* the subscription's No Local: nothing that this device published itself */
     bool cursor_dirty;
     uint32_t writes; /* small writes under way that end with this device */
     uint16_t subscription_count;

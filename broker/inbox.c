@@ -255,7 +255,8 @@ void inbox_append(struct broker *broker, struct user *user, struct message *mess
     unread_count(broker, user, message);
     TAILQ_FOREACH(device, &user->devices, link)
     {
-        if (device->tap && device->session && device->session->opened)
+        if (device->tap && device->session && device->session->opened &&
+            message->origin_tap != device->handle)
             tap(broker, device, message);
         wanted = wanted || route_wants(broker, device) <= message->seq;
     }

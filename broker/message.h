@@ -17,12 +17,13 @@ struct message {
     uint32_t body_len;
     uint64_t seq; /* in the recipient's inbox; 0 until committed */
     struct mid mid;
-    uint64_t sent_at_ms;                   /* the MID's time */
-    uint64_t expires_at_ms;                /* 0 = none chosen by the sender */
-    uint64_t origin_device;                /* copies: the device number it was sent from, else 0 */
-    uint64_t conversation_no;              /* surrogate of the other person, or of the group */
-    uint8_t kind;                          /* enum wire_body_kind */
-    bool service;                          /* its sender may send as anyone */
+    uint64_t sent_at_ms;      /* the MID's time */
+    uint64_t expires_at_ms;   /* 0 = none chosen by the sender */
+    uint64_t origin_device;   /* number of the device it was sent from, when that device
+                                 is not to get it (copies, No Local); else 0 */
+    uint64_t conversation_no; /* surrogate of the other person, or of the group */
+    uint8_t kind;             /* enum wire_body_kind */
+    bool service;             /* its sender may send as anyone */
     struct bytes properties, payload, key; /* point into data */
     const char *from;                      /* user id, NUL-terminated */
     const char *conversation;              /* "u/USER" or "g/GROUP" */
@@ -32,6 +33,7 @@ struct message {
     struct hash_node by_mid, by_key;
     bool in_by_mid, in_by_key;
     const struct user *recipient;
+    uint32_t origin_tap; /* handle of the tap it was sent from, when that has No Local; else 0 */
     struct follower *followers; /* others that wait for the same answer */
 
     uint8_t data[]; /* body, then strings */

@@ -223,6 +223,10 @@ static int store_message(struct broker *broker, uint64_t peer, const struct wire
     if (!put.message)
         return ERR_NO_MEMORY;
     put.message->conversation_no = put.conversation;
+    if (sender == to && origin && origin->no_local) {
+        put.message->origin_device = origin->no;
+        put.message->origin_tap = origin->tap ? origin->handle : 0;
+    }
     if (remember(broker->publishes, put.message, publish, to) < 0 ||
         store_put(broker, &put, &index) < 0) {
         forget(broker->publishes, put.message);
@@ -351,6 +355,9 @@ void publish_on_signal(struct broker *broker, const struct wire_signal *signal)
 
         if (!session || !session->opened || session->state != WIRE_FOREGROUND ||
             !(device->inbox || device->tap))
+            continue;
+        if (device->no_local && bytes_equal(signal->from, signal->to) &&
+            bytes_equal_string(signal->from_device, device->id))
             continue;
         wire_put_live(bus_out(broker, session->peer),
                       &(struct wire_live){.conn = session->conn,
