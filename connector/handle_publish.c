@@ -210,7 +210,7 @@ static bool publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
 
 bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
 {
-    static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-9",
+    static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-7",
                                                "more unanswered publishes than Receive Maximum"};
     const struct mqtt_fault *fault = find_fault(c, publish);
     struct topic topic;

@@ -129,6 +129,13 @@ def test_no_will_without_the_flag(clients, who, version):
     receiver.quiet()
 
 
+def test_will_qos_2_in_3_1_1(clients, who):
+    """3.1.1 has no code for it: refused as what this client may not do, 5."""
+    peer = clients.raw(who("mallory"), version=p.V311)
+    assert peer.connect(will=p.Will(f"to/u/{who('bob')}", qos=2)).reason == 5
+    assert peer.end() == []
+
+
 @pytest.mark.parametrize("asked", [0, 1])
 def test_no_response_information(clients, who, asked):
     """MQTT-3.1.2-28: none is ever returned (the strict reader refuses it), asked for or not; nor an

@@ -29,6 +29,7 @@ CHECKS = (  # name, command
     ("shell", ["tools/dev/checks/shell.sh"]),
     ("compose", ["tools/dev/checks/compose.sh"]),
     ("samples", ["/usr/bin/python3", "tools/dev/checks/samples.py"]),
+    ("conformance", ["/usr/bin/python3", "tools/dev/checks/conformance.py"]),
     ("dev", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dev"]),
     ("docker/runtime-libs", ["tests/docker/check_runtime_libs.sh"]),
 )
