@@ -1,12 +1,15 @@
 /* paho_c_peer - a client of Beckon written with paho C's asynchronous API.
  *
  * Proves that a C client nobody here wrote gets along with Beckon: it connects with a session that
- * outlives the connection, and either receives COUNT messages from its inbox or sends COUNT of
- * them. The library works in threads of its own; a mutex and one condition carry events from its
- * callbacks to main, which waits for each with a deadline. Output is one JSON object a line.
+ * outlives the connection, and receives COUNT messages from its inbox (in MQTT 5 one at a time:
+ * Receive Maximum 1), or sends COUNT of them (in MQTT 5 with user properties), or vanishes without
+ * DISCONNECT and leaves a Will. The library works in threads of its own; a mutex and one condition
+ * carry events from its callbacks to main, which waits for each with a deadline. Output is one JSON
+ * object a line.
  *
  *   paho_c_peer URI 4|5 DEVICE USER TOKEN receive COUNT
- *   paho_c_peer URI 4|5 DEVICE USER TOKEN send TOPIC COUNT */
+ *   paho_c_peer URI 4|5 DEVICE USER TOKEN send TOPIC COUNT
+ *   paho_c_peer URI 4|5 DEVICE USER TOKEN vanish TOPIC 0 */
 #include <MQTTAsync.h>
 #include <errno.h>
 #include <pthread.h>
@@ -15,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEADLINE_S 20         /* bounds a failure; a whole run takes well under a second */
 #define SESSION_EXPIRY_S 3600 /* longer than any test */
@@ -84,6 +88,24 @@ static void print_text(const char *text, size_t len)
     putchar('"');
 }
 
+static void print_user_properties(const MQTTProperties *properties)
+{
+    const char *comma = "";
+
+    for (int i = 0; i < properties->count; i++) {
+        const MQTTProperty *property = &properties->array[i];
+
+        if (property->identifier != MQTTPROPERTY_CODE_USER_PROPERTY)
+            continue;
+        printf("%s[", comma);
+        print_text(property->value.data.data, (size_t)property->value.data.len);
+        printf(", ");
+        print_text(property->value.value.data, (size_t)property->value.value.len);
+        printf("]");
+        comma = ", ";
+    }
+}
+
 static int on_message(void *context, char *topic, int topic_len, MQTTAsync_message *message)
 {
     (void)context;
@@ -92,7 +114,10 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
     print_text(topic, topic_len > 0 ? (size_t)topic_len : strlen(topic));
     printf(", \"payload\": ");
     print_text(message->payload, (size_t)message->payloadlen);
-    printf(", \"qos\": %d, \"dup\": %s}\n", message->qos, message->dup ? "true" : "false");
+    printf(", \"qos\": %d, \"dup\": %s, \"properties\": [", message->qos,
+           message->dup ? "true" : "false");
+    print_user_properties(&message->properties);
+    printf("]}\n");
     pthread_mutex_unlock(&seen.lock);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
@@ -206,21 +231,30 @@ static bool open_client(MQTTAsync *ret_client, const char *uri, int version, con
                    "callbacks");
 }
 
-static bool connect_client(MQTTAsync client, int version, const char *user, const char *token)
+/* will_topic: NULL = no Will. */
+static bool connect_client(MQTTAsync client, int version, const char *user, const char *token,
+                           const char *will_topic)
 {
+    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
     MQTTAsync_connectOptions plain = MQTTAsync_connectOptions_initializer;
     MQTTAsync_connectOptions five = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_connectOptions *options = version == MQTTVERSION_5 ? &five : &plain;
     MQTTProperties properties = MQTTProperties_initializer;
     MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
                            .value.integer4 = SESSION_EXPIRY_S};
+    MQTTProperty one = {.identifier = MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, .value.integer2 = 1};
     bool ok;
 
+    will.topicName = will_topic;
+    will.message = "gone";
+    will.qos = 1;
+    options->will = will_topic ? &will : NULL;
     options->username = user;
     options->password = token;
     options->context = connecting;
     if (version == MQTTVERSION_5) {
-        if (MQTTProperties_add(&properties, &expiry) != 0)
+        if (MQTTProperties_add(&properties, &expiry) != 0 ||
+            MQTTProperties_add(&properties, &one) != 0)
             return false;
         five.cleanstart = 0;
         five.connectProperties = &properties;
@@ -269,14 +303,30 @@ static bool receive(MQTTAsync client, int version, long count)
     return wait_for(NULL, &seen.received, count);
 }
 
+static bool add_user_property(MQTTProperties *properties, char *name, char *value)
+{
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_USER_PROPERTY,
+                             .value.data = {(int)strlen(name), name},
+                             .value.value = {(int)strlen(value), value}};
+
+    return MQTTProperties_add(properties, &property) == 0; /* which copies */
+}
+
 static bool send_all(MQTTAsync client, int version, const char *topic, long count)
 {
+    static char z[] = "z", a[] = "a", first[] = "1", second[] = "2";
+
     for (long i = 0; i < count; i++) {
         MQTTAsync_responseOptions options = call_options(version, sending, on_sent, on_sent5);
         char text[32];
         int len = snprintf(text, sizeof(text), "message %ld", i);
+        bool ok = version != MQTTVERSION_5 || (add_user_property(&options.properties, z, first) &&
+                                               add_user_property(&options.properties, a, second) &&
+                                               add_user_property(&options.properties, z, first));
 
-        if (!started(MQTTAsync_send(client, topic, len, text, 1, 0, &options), "send"))
+        ok = ok && started(MQTTAsync_send(client, topic, len, text, 1, 0, &options), "send");
+        MQTTProperties_free(&options.properties);
+        if (!ok)
             return false;
     }
     return wait_for(NULL, &seen.acknowledged, count);
@@ -302,20 +352,25 @@ static bool disconnect_client(MQTTAsync client, int version)
 int main(int argc, char **argv)
 {
     bool sends = argc == 9 && strcmp(argv[6], "send") == 0;
+    bool vanishes = argc == 9 && strcmp(argv[6], "vanish") == 0;
     bool receives = argc == 8 && strcmp(argv[6], "receive") == 0;
     int version = argc > 2 && strcmp(argv[2], "5") == 0 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
     MQTTAsync client = NULL;
     char *end = NULL;
-    long count = sends || receives ? strtol(argv[argc - 1], &end, 10) : -1;
+    long count = sends || receives || vanishes ? strtol(argv[argc - 1], &end, 10) : -1;
     bool ok;
 
     if (!end || *end != '\0' || count < 0 || count > MAX_COUNT) {
         fprintf(stderr, "usage: paho_c_peer URI 4|5 DEVICE USER TOKEN receive COUNT\n"
-                        "       paho_c_peer URI 4|5 DEVICE USER TOKEN send TOPIC COUNT\n");
+                        "       paho_c_peer URI 4|5 DEVICE USER TOKEN send TOPIC COUNT\n"
+                        "       paho_c_peer URI 4|5 DEVICE USER TOKEN vanish TOPIC 0\n");
         return 2;
     }
     ok = open_client(&client, argv[1], version, argv[3]) &&
-         connect_client(client, version, argv[4], argv[5]) &&
+         connect_client(client, version, argv[4], argv[5], vanishes ? argv[7] : NULL);
+    if (ok && vanishes)
+        _exit(fflush(stdout) == 0 ? 0 : 1); /* the kernel closes the socket */
+    ok = ok &&
          (sends ? send_all(client, version, argv[7], count) : receive(client, version, count)) &&
          disconnect_client(client, version);
     MQTTAsync_destroy(&client);

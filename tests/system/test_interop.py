@@ -1,8 +1,12 @@
 """Clients we did not write: the mosquitto programs as in the README, and paho in Python and C."""
 import json
+import signal
 import subprocess
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from support.stack import HOST, ROOT
 from support.waiting import DEADLINE_S, wait_until
@@ -147,4 +151,120 @@ def test_paho_c(clients, stack, paho_c, who, version):
     assert got[0] == {"session": True}
     assert [row["payload"] for row in got[1:]] == [f"message {number}" for number in range(10)]
     assert all(row["topic"].startswith(f"inbox/u/{alice}/") and row["qos"] == 1 for row in got[1:])
+    # The sender's user properties, in order and with their repetition; none in 3.1.1.
+    pairs = [["z", "1"], ["a", "2"], ["z", "1"]] if version == 5 else []
+    assert all(row["properties"] == pairs for row in got[1:])
     assert run_c(paho_c, stack, version, "phone", bob, "receive", "0") == [{"session": True}]
+
+
+def test_paho_c_will(clients, stack, paho_c, who, version):
+    """paho C, gone without DISCONNECT: its Will arrives."""
+    bob, alice = who("bob"), who("alice")
+    receiver = clients.subscriber(bob)
+    run_c(paho_c, stack, version, "phone", alice, "vanish", f"to/u/{bob}", "0")
+    message, = receiver.receive()
+    assert message.topic.startswith(f"inbox/u/{alice}/") and message.payload == b"gone"
+
+
+@DIALECT
+def test_mosquitto_will(clients, who, dialect):
+    """mosquitto_sub with a Will: sent when it is killed; when it is stopped only in MQTT 5, where
+    it asks for it (DISCONNECT 0x04)."""
+    bob, alice = who("bob"), who("alice")
+    receiver = clients.subscriber(bob)
+    will = ["--will-topic", f"to/u/{bob}", "--will-qos", "1", "--will-payload"]
+    stopped = clients.mosquitto_sub(alice, "stopped", *PLAIN[dialect], "-d", *will, "stopped")
+    stopped.subscribed().stop()
+    if dialect == "v5":
+        assert receiver.payloads() == [b"stopped"]
+    killed = clients.mosquitto_sub(alice, "killed", *PLAIN[dialect], "-d", *will, "gone")
+    killed.subscribed().signal(signal.SIGKILL)
+    assert receiver.payloads() == [b"gone"]
+    receiver.quiet()
+
+
+def will_properties():
+    options = Properties(PacketTypes.WILLMESSAGE)
+    options.ContentType = "text/plain"
+    options.UserProperty = [("b", "1"), ("a", "2"), ("b", "1")]
+    return options
+
+
+@pytest.mark.parametrize("version", [4, 5], ids=["v3.1.1", "v5"])
+def test_paho_will(clients, who, version):
+    """paho with a Will, in MQTT 5 with properties, read by mosquitto_sub."""
+    bob, alice = who("bob"), who("alice")
+    receiver = clients.mosquitto_sub(bob, "phone", "-V", "5", "-d", "-C", "1", "-F", "<%C %P %p>")
+    receiver.subscribed()
+    props = {"properties": will_properties()} if version == 5 else {}
+    will = {"topic": f"to/u/{bob}", "payload": b"gone", "qos": 1, **props}
+    clients.paho(alice, version=version, will=will).vanish()
+    wanted = "<text/plain b:1 a:2 b:1 gone>" if version == 5 else "<  gone>"
+    assert wanted in receiver.finish()
+
+
+def test_properties_between_mosquitto_and_paho(clients, who):
+    """What a message may carry in MQTT 5, from mosquitto_pub to paho, in order."""
+    bob, alice = who("bob"), who("alice")
+    receiver = clients.paho(bob)
+    receiver.subscribe()
+    pairs = [("z", "1"), ("a", "2"), ("z", "1"), ("ü", "€")]
+    words = [word for name, value in pairs
+             for word in ("-D", "publish", "user-property", name, value)]
+    clients.mosquitto_pub(alice, "phone", f"to/u/{bob}", "hi", "-V", "5", *words,
+                          "-D", "publish", "content-type", "text/plain",
+                          "-D", "publish", "payload-format-indicator", "1",
+                          "-D", "publish", "response-topic", f"to/u/{alice}",
+                          "-D", "publish", "correlation-data", "17",
+                          "-D", "publish", "message-expiry-interval", "100")
+    got = receiver.receive()[0].properties
+    assert got.UserProperty == pairs
+    assert (got.ContentType, got.PayloadFormatIndicator) == ("text/plain", 1)
+    assert (got.ResponseTopic, got.CorrelationData) == (f"to/u/{alice}", b"17")
+    assert 90 < got.MessageExpiryInterval <= 100
+
+
+@DIALECT
+def test_large_payload_of_mosquitto(clients, who, dialect, tmp_path):
+    """A file near the Maximum Packet Size, by mosquitto_pub -f, byte for byte; to paho."""
+    bob, alice = who("bob"), who("alice")
+    payload = bytes(number * 31 & 255 for number in range(250_000))
+    path = tmp_path / "payload"
+    path.write_bytes(payload)
+    receiver = clients.paho(bob, version=4 if dialect == "v311" else 5)
+    receiver.subscribe()
+    subprocess.run(["mosquitto_pub", "-h", HOST, "-p", str(clients.stack.port), "-i", "phone",
+                    "-u", alice, "-P", clients.stack.token(alice), "-q", "1", "-t", f"to/u/{bob}",
+                    "-f", str(path), *PLAIN[dialect]], check=True, timeout=DEADLINE_S)
+    assert receiver.receive()[0].payload == payload
+
+
+def test_receive_maximum_1_of_paho(clients, who):
+    """paho that takes one message at a time gets all of them, in order."""
+    bob, sender = who("bob"), clients.paho(who("alice"))
+    for number in range(50):
+        sender.publish(f"to/u/{bob}", b"%d" % number)
+    receiver = clients.paho(bob, receive_maximum=1)
+    receiver.subscribe()
+    assert [m.payload for m in receiver.receive(50)] == [b"%d" % number for number in range(50)]
+
+
+def test_receive_maximum_1_of_mosquitto(clients, who):
+    """The same with mosquitto_sub."""
+    bob, sender = who("bob"), clients.paho(who("alice"))
+    for number in range(20):
+        sender.send(f"to/u/{bob}", b"%d" % number)
+    receiver = clients.mosquitto_sub(bob, "phone", "-V", "5", "-C", "20", "-F", "%p",
+                                     "-D", "connect", "receive-maximum", "1")
+    assert receiver.finish() == [str(number) for number in range(20)]
+
+
+def test_no_local_of_paho(clients, who):
+    """paho's No Local: what it sends to its own person does not come back."""
+    bob = who("bob")
+    peer = clients.paho(bob)
+    _, mid = peer.client.subscribe("inbox/#", options=SubscribeOptions(qos=1, noLocal=True))
+    wait_until(lambda: mid in peer.granted, "SUBACK")
+    peer.send(f"to/u/{bob}", b"own")
+    clients.paho(who("alice")).send(f"to/u/{bob}", b"other")
+    assert [message.payload for message in peer.receive()] == [b"other"]

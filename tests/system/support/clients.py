@@ -31,20 +31,25 @@ class PahoClient:
     """paho-mqtt with its network thread. Reconnects by itself, as paho does."""
 
     def __init__(self, port, user, device, token, version=V5, clean=True, session_expiry_s=0,
-                 keepalive_s=60):
+                 keepalive_s=60, will=None, receive_maximum=None):
+        """will: keyword arguments of paho's will_set."""
         self.messages, self.granted, self.connects = [], {}, []
-        self.disconnects, self.acknowledged = [], set()
+        self.disconnects, self.acknowledged, self.gone = [], set(), False
         self.lock = threading.Lock()
         self.port, self.keepalive_s, self.version = port, keepalive_s, version
         if version == V5:
             self.client = mqtt.Client(device, protocol=mqtt.MQTTv5)
             options = Properties(PacketTypes.CONNECT)
             options.SessionExpiryInterval = session_expiry_s
+            if receive_maximum is not None:
+                options.ReceiveMaximum = receive_maximum
             self.how = {"clean_start": clean, "properties": options}
         else:
             self.client = mqtt.Client(device, clean_session=clean, protocol=mqtt.MQTTv311)
             self.how = {}
         self.client.username_pw_set(user, token)
+        if will:
+            self.client.will_set(**will)
         self.client.on_connect = lambda _c, _u, flags, code, *_: self.connects.append(
             (code if isinstance(code, int) else code.value, bool(flags["session present"])))
         self.client.on_disconnect = lambda _c, _u, code, *_: self.disconnects.append(
@@ -88,8 +93,15 @@ class PahoClient:
                    timeout_s, 0.005)
         return self.messages[:count]
 
+    def vanish(self):
+        """The socket is closed without DISCONNECT, and it does not come back."""
+        self.client.loop_stop()
+        self.client.socket().close()
+        self.gone = True
+
     def close(self):
-        self.client.disconnect()
+        if not self.gone:
+            self.client.disconnect()
         self.client.loop_stop()
 
 
