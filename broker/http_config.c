@@ -4,16 +4,12 @@
 
 #include "common/auth_keys.h"
 #include "common/auto.h"
+#include "common/pem.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define FILE_MAX 65536 /* a certificate with its chain has some KiB */
 
 /* --- the address --- */
 
@@ -54,80 +50,33 @@ static int parse_listen(const char *listen, struct sockaddr_storage *ret, struct
 
 /* --- certificate and key --- */
 
-static int read_open_file(FILE *in, const char *option, const char *path, char **ret_text,
-                          struct err_text *et)
-{
-    AUTO_FREE char *text = calloc(1, FILE_MAX);
-    size_t len;
-
-    if (!text)
-        return err_set(et, ERR_NO_MEMORY, "out of memory");
-    len = fread(text, 1, FILE_MAX, in);
-    if (ferror(in))
-        return err_set(et, ERR_CONFIG, "%s: could not read \"%s\": %m", option, path);
-    if (len == FILE_MAX)
-        return err_set(et, ERR_CONFIG, "%s: \"%s\" has %d bytes or more, expected PEM", option,
-                       path, FILE_MAX);
-    *ret_text = text;
-    text = NULL;
-    return 0;
-}
-
-static int read_file(const config_t *config, const char *option, const char *file, char **ret_text,
+static int read_pair(const struct options *o, const config_t *config, struct http_config *into,
                      struct err_text *et)
 {
-    AUTO_FREE char *path = auth_keys_path(config_lookup(config, option), file);
-    FILE *in = path ? fopen(path, "re") : NULL;
+    AUTO_FREE char *certificate =
+        auth_keys_path(config_lookup(config, "http.tls_certificate"), o->http_tls_certificate);
+    AUTO_FREE char *key = auth_keys_path(config_lookup(config, "http.tls_key"), o->http_tls_key);
+    const struct pem_source certificate_source = {"http.tls_certificate", certificate};
+    const struct pem_source key_source = {"http.tls_key", key};
+    struct pem_pair pair;
     int r;
 
-    if (!path)
+    if (!certificate || !key)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
-    if (!in)
-        return err_set(et, ERR_CONFIG, "%s: could not open \"%s\": %m", option, path);
-    r = read_open_file(in, option, path, ret_text, et);
-    fclose(in);
-    return r;
-}
-
-/* Nobody is there to be asked for a passphrase. */
-static int on_passphrase(char *buf, int size, int writing, void *arg)
-{
-    (void)buf, (void)size, (void)writing, (void)arg;
-    return -1;
-}
-
-static int check_pair(const struct options *o, const char *certificate, const char *key,
-                      struct err_text *et)
-{
-    BIO *certificate_in = BIO_new_mem_buf(certificate, -1), *key_in = BIO_new_mem_buf(key, -1);
-    X509 *x509 =
-        certificate_in ? PEM_read_bio_X509(certificate_in, NULL, on_passphrase, NULL) : NULL;
-    EVP_PKEY *pkey = key_in ? PEM_read_bio_PrivateKey(key_in, NULL, on_passphrase, NULL) : NULL;
-    int r = 0;
-
-    if (!x509)
-        r = err_set(et, ERR_CONFIG, "http.tls_certificate: \"%s\" has no certificate, expected PEM",
-                    o->http_tls_certificate);
-    else if (!pkey)
-        r = err_set(et, ERR_CONFIG,
-                    "http.tls_key: \"%s\" has no private key, expected PEM without a passphrase",
-                    o->http_tls_key);
-    else if (X509_check_private_key(x509, pkey) != 1)
-        r = err_set(et, ERR_CONFIG, "http.tls_key: \"%s\" is not the key of the certificate \"%s\"",
-                    o->http_tls_key, o->http_tls_certificate);
-    EVP_PKEY_free(pkey);
-    X509_free(x509);
-    BIO_free(key_in);
-    BIO_free(certificate_in);
-    ERR_clear_error(); /* of this thread: other users of OpenSSL would find it */
+    r = pem_read(&certificate_source, &into->certificate, et);
+    if (r == 0)
+        r = pem_read(&key_source, &into->key, et);
+    if (r == 0)
+        r = pem_pair_parse(&certificate_source, into->certificate, &key_source, into->key, &pair,
+                           et);
+    if (r == 0)
+        pem_pair_fini(&pair);
     return r;
 }
 
 static int read_tls(const struct options *o, const config_t *config, struct http_config *into,
                     struct err_text *et)
 {
-    int r;
-
     if (o->http_tls_certificate[0] == '\0' && o->http_tls_key[0] == '\0')
         return 0;
     if (o->http_tls_certificate[0] == '\0' || o->http_tls_key[0] == '\0')
@@ -135,10 +84,7 @@ static int read_tls(const struct options *o, const config_t *config, struct http
                        "%s is not set and %s is, expected both (TLS) or neither (plain HTTP)",
                        o->http_tls_key[0] == '\0' ? "http.tls_key" : "http.tls_certificate",
                        o->http_tls_key[0] == '\0' ? "http.tls_certificate" : "http.tls_key");
-    r = read_file(config, "http.tls_certificate", o->http_tls_certificate, &into->certificate, et);
-    if (r == 0)
-        r = read_file(config, "http.tls_key", o->http_tls_key, &into->key, et);
-    return r < 0 ? r : check_pair(o, into->certificate, into->key, et);
+    return read_pair(o, config, into, et);
 }
 
 /* --- all of it --- */
