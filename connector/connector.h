@@ -15,6 +15,7 @@ struct bus_requests;
 struct conns;
 struct ended_sessions;
 struct listener;
+struct tls_context;
 struct wills;
 
 struct metrics {
@@ -39,6 +40,7 @@ struct connector {
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;
+    struct tls_context *tls;                /* for new connections; NULL: no certificates */
     struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */
     uint8_t *scratch;                       /* SCRATCH_BYTES: the packets being handled lie here */
     uint64_t *seqs;        /* twice INFLIGHT_MAX: lists on their way into a record */

@@ -119,24 +119,6 @@ static void on_connection(void *arg, uint32_t events)
     }
 }
 
-/* Fills ret_address. Returns its size, or 0 when the option has no IP address. */
-static socklen_t parse_address(const struct listen_options *options,
-                               struct sockaddr_storage *ret_address)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options->port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)options->port)};
-
-    if (inet_pton(AF_INET, options->address, &v4.sin_addr) == 1) {
-        memcpy(ret_address, &v4, sizeof(v4));
-        return sizeof(v4);
-    }
-    if (inet_pton(AF_INET6, options->address, &v6.sin6_addr) == 1) {
-        memcpy(ret_address, &v6, sizeof(v6));
-        return sizeof(v6);
-    }
-    return 0;
-}
-
 static int set_options(int fd, int family)
 {
     const int on = 1, off = 0;
@@ -158,12 +140,11 @@ static int open_socket(const struct door *door, const struct options *options, i
 {
     const struct listen_options *at = door_options(door, options);
     struct sockaddr_storage address = {0};
-    socklen_t size = parse_address(at, &address);
-    int fd;
+    socklen_t size;
+    int fd, r = door_address(door, options, &address, &size, et);
 
-    if (size == 0)
-        return err_set(et, ERR_CONFIG, "\"%s.address\" is \"%s\", expected an IP address",
-                       door->name, at->address);
+    if (r < 0)
+        return r;
     fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || set_options(fd, address.ss_family) < 0 ||
         bind(fd, (struct sockaddr *)&address, size) < 0 ||

@@ -1,10 +1,10 @@
 /* beckon-connector - holds the sockets of MQTT clients and what a socket needs; everything that
  * must survive it lies with the broker.
  *
- * Start order: options, signals (blocked before ZeroMQ makes its threads), keys, the link, the
- * listening sockets; then READY. Signals: TERM and INT drain (a second one stops at once), HUP
- * reloads keys and reloadable options, USR1 logs the counters. Exit status: 0; 1 could not start or
- * run; 2 bad configuration. */
+ * Start order: options, signals (blocked before ZeroMQ makes its threads), keys and certificates,
+ * the link, the listening sockets; then READY. Signals: TERM and INT drain (a second one stops at
+ * once), HUP reloads keys, certificates and reloadable options, USR1 logs the counters. Exit
+ * status: 0; 1 could not start or run; 2 bad configuration. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +25,7 @@
 #include "connector/handle.h"
 #include "connector/listener.h"
 #include "connector/session.h"
+#include "connector/tls_context.h"
 #include "connector/will.h"
 
 #define EXIT_RUN 1
@@ -109,26 +110,44 @@ static void set_log_level(const char *text)
                     text);
 }
 
+/* What lies in files, of a new configuration. Policies that a reload does not change (issuer,
+ * audience, which listeners there are) are those in force. */
+static int read_fresh(struct process *process, struct auth **ret_auth, struct tls_context **ret_tls,
+                      struct err_text *et)
+{
+    const struct options *in_force = &process->connector.options;
+    const struct option_set *fresh = process->reload.fresh;
+    int r = auth_create(in_force, &fresh->config, ret_auth, et);
+
+    if (r == 0)
+        r = doors_read_tls(in_force, &((const struct options *)fresh->values)->tls, &fresh->config,
+                           ret_tls, et);
+    return r;
+}
+
 /* All or nothing: what can't be read leaves everything as it was. */
 static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct connector *connector = &process->connector;
     struct auth *auth = NULL;
+    struct tls_context *tls = NULL;
     struct err_text et = {"see the line before"};
     int r = option_reload_read(&process->reload);
 
     (void)signo;
-    /* Keys are checked with the policy in force: issuer and audience are not reloadable. */
     if (r == 0)
-        r = auth_create(&connector->options, &process->reload.fresh->config, &auth, &et);
+        r = read_fresh(process, &auth, &tls, &et);
     if (r < 0) {
         log_error(NULL, "could not reload, keeping the configuration in force: %s", et.text);
+        auth_destroy(auth);
         option_reload_drop(&process->reload);
         return;
     }
     auth_destroy(connector->auth);
     connector->auth = auth;
+    tls_context_unref(connector->tls); /* lives on with the connections that began with it */
+    connector->tls = tls;
     option_reload_take(&process->reload, &connector->options);
     set_log_level(connector->options.log_level);
     log_info(NULL, "configuration reloaded");
@@ -202,6 +221,9 @@ static int start_parts(struct process *process, struct err_text *et)
         connector->wills == NULL || connector->ended == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = auth_create(&connector->options, &process->options.config, &connector->auth, et);
+    if (r == 0)
+        r = doors_read_tls(&connector->options, &connector->options.tls, &process->options.config,
+                           &connector->tls, et);
     if (r < 0)
         return r;
     /* Its end-of-turn hook comes before the bus's: what closing connections have to say to the
@@ -226,6 +248,7 @@ static void stop_parts(struct process *process)
     wills_destroy(connector->wills);
     ended_destroy(connector->ended);
     auth_destroy(connector->auth);
+    tls_context_unref(connector->tls);
     loop_destroy(connector->loop);
     buf_release(&connector->properties);
     buf_release(&connector->record);

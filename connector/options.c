@@ -7,6 +7,8 @@
 
 #include "connector/auth.h"
 #include "connector/door.h"
+#include "connector/tls_certificates.h"
+#include "connector/tls_context.h"
 
 #define AT(field) offsetof(struct options, field)
 
@@ -21,12 +23,41 @@ const struct option connector_options[] = {
      "IP address that MQTT clients reach; \"::\" serves IPv6 and IPv4", NULL},
     {"listen.tcp.port", OPTION_UINT, AT(listen_tcp.port), "1883", 1, 65535, false,
      "TCP port of MQTT; several connectors of one machine may share it", NULL},
+    {"listen.tls.enabled", OPTION_BOOL, AT(listen_tls.enabled), "false", 0, 0, false,
+     "MQTT over TLS; needs tls.certificates", NULL},
+    {"listen.tls.address", OPTION_STRING, AT(listen_tls.address), "0.0.0.0", 0, 63, false,
+     "as listen.tcp.address", NULL},
+    {"listen.tls.port", OPTION_UINT, AT(listen_tls.port), "8883", 1, 65535, false,
+     "TCP port of MQTT over TLS; several connectors of one machine may share it", NULL},
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
      "connections the kernel may hold ready to be accepted", NULL},
     /* about 100 MB when all are idle, socket memory of the kernel not counted */
     {"listen.max_connections", OPTION_UINT, AT(max_connections), "200000", 1, 10000000, true,
      "clients connected at once; more are closed when they come", NULL},
+    {"tls.certificates", OPTION_LIST, 0, NULL, 0, 0, true,
+     "certificates with their keys, PEM: ( { certificate = \"chain.pem\"; key = \"key.pem\"; } ); "
+     "a "
+     "client gets the one with the name it asks for, or the first",
+     tls_certificates_check},
+    {"tls.client_ca", OPTION_STRING, AT(tls.client_ca), "", 0, 4095, true,
+     "PEM file of the authorities that sign clients' certificates; empty: clients need none", NULL},
+    /* who names authorities wants them looked at */
+    {"tls.client_required", OPTION_BOOL, AT(tls.client_required), "true", 0, 0, true,
+     "with tls.client_ca: clients without a certificate are refused; false: only those with a bad "
+     "one",
+     NULL},
+    /* 1.1 and older are deprecated (RFC 8996); 1.2 is what devices of 2014 speak */
+    {"tls.min_version", OPTION_STRING, AT(tls.min_version), "1.2", 0, 3, true, "1.2 or 1.3", NULL},
+    /* forward secrecy and authenticated encryption only, which every client of TLS 1.2 has */
+    {"tls.ciphers", OPTION_STRING, AT(tls.ciphers), "ECDHE+AESGCM:ECDHE+CHACHA20", 0, 1023, true,
+     "ciphers of TLS 1.2, in OpenSSL's names", NULL},
+    {"tls.ciphersuites", OPTION_STRING, AT(tls.ciphersuites), "", 0, 1023, true,
+     "ciphers of TLS 1.3, in OpenSSL's names; empty: OpenSSL's own choice", NULL},
+    {"tls.ticket_keys", OPTION_STRING, AT(tls.ticket_keys), "", 0, 4095, true,
+     "file of 1 to 8 keys of 80 random bytes, the first in force, for connectors that take up each "
+     "other's sessions; empty: keys of its own, which a reload or restart changes",
+     NULL},
     {"broker.endpoint", OPTION_STRING, AT(broker_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
      "ZeroMQ endpoint of the broker", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
@@ -72,6 +103,7 @@ const size_t connector_option_count = ARRAY_LEN(connector_options);
 int options_check(struct option_set *set, struct err_text *et)
 {
     const struct options *options = set->values;
+    struct tls_context *tls;
     enum log_level level;
     struct auth *auth;
     int r;
@@ -86,5 +118,9 @@ int options_check(struct option_set *set, struct err_text *et)
     if (r < 0)
         return r;
     auth_destroy(auth);
+    r = doors_read_tls(options, &options->tls, &set->config, &tls, et);
+    if (r < 0)
+        return r;
+    tls_context_unref(tls);
     return 0;
 }

@@ -12,12 +12,22 @@ struct listen_options {
     bool enabled;
 };
 
+struct tls_options {
+    const char *client_ca;
+    bool client_required;
+    const char *min_version;
+    const char *ciphers;
+    const char *ciphersuites;
+    const char *ticket_keys;
+};
+
 struct options {
     uint32_t index;
     const char *log_level;
-    struct listen_options listen_tcp;
+    struct listen_options listen_tcp, listen_tls;
     uint32_t listen_backlog;
     uint32_t max_connections;
+    struct tls_options tls;
     const char *broker_endpoint;
     const char *auth_issuer;
     const char *auth_audience;
@@ -36,8 +46,8 @@ struct options {
 extern const struct option connector_options[];
 extern const size_t connector_option_count;
 
-/* What the table can't check by itself: log.level, that there is a listener, the files of the token
- * keys. For --check-config. */
+/* What the table can't check by itself: log.level, that there is a listener, the files of token
+ * keys and of TLS. For --check-config. */
 MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
 
 #endif

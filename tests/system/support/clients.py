@@ -31,8 +31,8 @@ class PahoClient:
     """paho-mqtt with its network thread. Reconnects by itself, as paho does."""
 
     def __init__(self, port, user, device, token, version=V5, clean=True, session_expiry_s=0,
-                 keepalive_s=60, will=None, receive_maximum=None):
-        """will: keyword arguments of paho's will_set."""
+                 keepalive_s=60, will=None, receive_maximum=None, tls=None):
+        """will: keyword arguments of paho's will_set. tls: an SSLContext; None is plain TCP."""
         self.messages, self.granted, self.connects = [], {}, []
         self.disconnects, self.acknowledged, self.gone = [], set(), False
         self.lock = threading.Lock()
@@ -50,6 +50,8 @@ class PahoClient:
         self.client.username_pw_set(user, token)
         if will:
             self.client.will_set(**will)
+        if tls:
+            self.client.tls_set_context(tls)
         self.client.on_connect = lambda _c, _u, flags, code, *_: self.connects.append(
             (code if isinstance(code, int) else code.value, bool(flags["session present"])))
         self.client.on_disconnect = lambda _c, _u, code, *_: self.disconnects.append(

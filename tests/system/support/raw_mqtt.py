@@ -1,6 +1,7 @@
 """A peer that speaks MQTT packet by packet, and so decides itself what it acknowledges and when."""
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -162,7 +163,8 @@ class RawPeer:
 
     def disconnect(self, reason=0, props=()):
         self.send(p.disconnect(self.version, reason, props))
-        self.sock.shutdown(socket.SHUT_WR)
+        if not isinstance(self.sock, ssl.SSLSocket):    # Python's would read on without TLS
+            self.sock.shutdown(socket.SHUT_WR)
         self.end()
         self.sock.close()
 

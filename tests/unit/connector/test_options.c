@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "connector/auth.h"
+#include "connector/tls_certificates.h"
 
 #include "tests/support/run_suite.h"
 
@@ -52,6 +53,8 @@ START_TEST(test_sample_equals_defaults)
             ck_assert_msg(memcmp(a, b, sizeof(uint32_t)) == 0, "%s", option->path);
         else if (option->type == OPTION_BOOL)
             ck_assert_msg(*(const bool *)a == *(const bool *)b, "%s", option->path);
+        else if (strcmp(option->path, "tls.certificates") == 0)
+            ck_assert_uint_eq(tls_certificates_count(&set.config), 0);
         else
             ck_assert_str_eq(option->path, "auth.keys"); /* has no default */
     }
