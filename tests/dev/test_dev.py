@@ -16,7 +16,7 @@ DEADLINE_S = 60
 STEP_S = 0.05
 
 
-PORTS = (1883, 2197, 2198, 7400, 7432, 7480)
+PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8883)
 
 
 def free(port):
@@ -102,6 +102,7 @@ def test_up_and_down_again_and_again(dev):
     dev("up")  # remembers its ports
     assert set(dev.ps()) == EVERYTHING
     assert f"BECKON_MQTT_PORT={1883 + dev.offset}\n" in dev("env")
+    assert f"BECKON_MQTTS_PORT={8883 + dev.offset}\n" in dev("env")
     dev("down")
 
 

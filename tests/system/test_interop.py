@@ -32,6 +32,18 @@ def test_as_the_readme_says(clients, stack, who):
     assert topic.startswith(f"inbox/u/{alice}/") and text == "hello"
 
 
+@pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])
+def test_tls_as_dev_run_says(clients, stack, who, tls):
+    """The stack's own port, certificate and authority, with the command that `./dev run` prints."""
+    bob, alice = who("bob"), who("alice")
+    receiver = clients.subscriber(bob)
+    subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", stack.environment["BECKON_MQTTS_PORT"],
+                    "--cafile", stack.environment["BECKON_CA"], "-i", "alice-phone", "-u", alice,
+                    "-P", stack.token(alice), "-q", "1", "-t", f"to/u/{bob}", "-m", "hello",
+                    "--tls-version", tls], check=True, timeout=DEADLINE_S)
+    assert receiver.payloads(1) == [b"hello"]
+
+
 class Sub:
     """mosquitto_sub with a README's command line."""
 

@@ -116,7 +116,8 @@ def test_wrong_shapes(stack, shape):
 
 
 def test_no_listener(stack):
-    refused(stack, ["listen.tcp.enabled=false", "listen.tls.enabled=false"], "no listener")
+    refused(stack, ["listen.tcp.enabled=false", "listen.tls.enabled=false", "tls.certificates=( )"],
+            "no listener")
 
 
 def test_wrong_address(stack, pki):
@@ -144,14 +145,13 @@ def test_certificates_without_a_listener(stack, pki):
 
 def test_only_tls(stack, pki, clients, who):
     """Plain TCP can be switched off. Files relative to the configuration's are found there."""
-    text = (stack.var / "etc" / "connector.conf").read_text()
-    config = pki.folder / "relative.conf"
-    port = free_port()
-    listen = next(line for line in text.splitlines() if line.startswith("listen:"))
-    config.write_text(text.replace(
-        listen, f'listen: {{ tcp: {{ enabled = false; }}; tls: {{ enabled = true; '
-                f'address = "{HOST}"; port = {port}; }}; }};\n'
-                'tls: { certificates = ( { certificate = "server.pem"; key = "server.key"; } ); };'))
+    lines = (stack.var / "etc" / "connector.conf").read_text().splitlines()
+    config, port = pki.folder / "relative.conf", free_port()
+    config.write_text("\n".join([
+        *(line for line in lines if line.startswith(("broker:", "auth:"))),
+        f'listen: {{ tcp: {{ enabled = false; }}; tls: {{ enabled = true; address = "{HOST}"; '
+        f'port = {port}; }}; }};',
+        'tls: { certificates = ( { certificate = "server.pem"; key = "server.key"; } ); };']))
     with subprocess.Popen([program("beckon-connector"), "--config", config, "--set", "index=91"],
                           cwd="/") as process:
         try:

@@ -12,14 +12,14 @@ DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/0 msg="(?P<text>(?
 
 def announce(stack):
     layout = stack.layout
-    mqtt = layout.port("mqtt")
+    mqtt, mqtts = layout.port("mqtt"), layout.port("mqtts")
     print()
     for process, where in ((stack.postgres, f"127.0.0.1:{layout.port('postgres')}"),
                            (stack.apns, f"127.0.0.1:{layout.port('apns')}, Apple's door"),
                            (stack.broker, f"127.0.0.1:{layout.port('http')}, HTTP"),
-                           *((connector, f"127.0.0.1:{mqtt}, MQTT")
+                           *((connector, f"127.0.0.1:{mqtt}, MQTT; {mqtts}, TLS")
                              for connector in stack.connectors)):
-        print(f"  {str(process):16} pid {process.pid():<8} {where:24} "
+        print(f"  {str(process):16} pid {process.pid():<8} {where:32} "
               f"{os.path.relpath(process.log_path)}")
     bob = programs.token(layout, "bob")
     alice = programs.token(layout, "alice")
@@ -36,6 +36,10 @@ Bob's phone, in a second terminal:
 A message from Alice, in a third:
 
   mosquitto_pub -h 127.0.0.1 -p {mqtt} -i alice-phone -u alice -P {alice} -q 1 -t to/u/bob -m hello
+
+The same through TLS:
+
+  mosquitto_pub -h localhost -p {mqtts} --cafile {os.path.relpath(layout.ca)} -i alice-phone -u alice -P {alice} -q 1 -t to/u/bob -m hello
 
 Stop bob's, send again, start it again: the message has waited. What Apple was asked to show:
 curl -s http://127.0.0.1:{layout.port('apns control')}/pushes

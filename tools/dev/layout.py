@@ -15,7 +15,7 @@ from failure import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400,
-         "postgres": 7432, "http": 7480}
+         "postgres": 7432, "http": 7480, "mqtts": 8883}
 MAX_PORT_OFFSET = 65535 - max(PORTS.values())
 DEFAULTS = {"port_offset": 0, "connectors": 2, "sets": []}
 
@@ -34,6 +34,8 @@ class Layout:
         self.keys_dir = self.var / "keys"
         self.postgres_dir = self.var / "postgres"
         self.apns_dir = self.keys_dir / "apns"
+        # One authority and one certificate, for localhost, serve a whole stack: apns-simulator makes
+        # them at its first start, and connectors, which come later, use them too.
         self.ca = self.apns_dir / "ca.pem"
         self.token_key = self.keys_dir / "dev.hs256"
         self._settings_path = self.var / "stack.json"
@@ -119,7 +121,8 @@ class Layout:
 
     def environment(self):
         """What `./dev env` prints and `./dev ctl` runs with."""
-        return {"BECKON_MQTT_PORT": str(self.port("mqtt")), "BECKON_DSN": self.dsn(),
+        return {"BECKON_MQTT_PORT": str(self.port("mqtt")),
+                "BECKON_MQTTS_PORT": str(self.port("mqtts")), "BECKON_DSN": self.dsn(),
                 "BECKON_HTTP": f"http://127.0.0.1:{self.port('http')}",
                 "BECKON_APNS": f"https://localhost:{self.port('apns')}",
                 "BECKON_APNS_CONTROL": f"http://127.0.0.1:{self.port('apns control')}",

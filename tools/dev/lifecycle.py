@@ -51,7 +51,7 @@ class Stack:
                 self._start_broker(broker_overrides)
             missing = [connector for connector in self.connectors if connector.pid() is None]
             if missing and len(missing) == len(self.connectors):
-                self.layout.require_free_port("mqtt")
+                self._require_free_mqtt_ports()
             self._start_connectors(missing)
             programs.ping(self.layout)
         except BaseException:
@@ -99,7 +99,7 @@ class Stack:
                 self._start_broker(())
             else:
                 if not any(connector.pid() for connector in self.connectors):
-                    self.layout.require_free_port("mqtt")
+                    self._require_free_mqtt_ports()
                 self._start_connectors([process], linked=self.broker.pid() is not None)
                 self._remember(process)
         except BaseException:
@@ -114,6 +114,11 @@ class Stack:
         self._started.append(self.apns)
         self.apns.launch()
         self.apns.await_ready()
+
+    def _require_free_mqtt_ports(self):
+        """Before the first connector: the others share its ports."""
+        for door in ("mqtt", "mqtts"):
+            self.layout.require_free_port(door)
 
     def _start_broker(self, overrides):
         self._started.append(self.broker)

@@ -34,7 +34,11 @@ plugins = (
 notification = {{ content = true; }};
 """
 CONNECTOR_CONFIG = """# Made by ./dev; overwritten at every start of this process.
-listen: {{ tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }}; }};
+listen: {{
+    tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }};
+    tls: {{ enabled = true; address = "127.0.0.1"; port = {mqtts_port}; }};
+}};
+tls: {{ certificates = ( {{ certificate = "{apns_dir}/server.pem"; key = "{apns_dir}/server.key"; }} ); }};
 broker: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 """
@@ -95,7 +99,8 @@ class Program(Process):
         text = CONFIGS[self.name].format(
             apns_dir=quoted(self._layout.apns_dir), apns_port=self._layout.port("apns"),
             apns_control_port=self._layout.port("apns control"),
-            http_port=self._layout.port("http"), broker_port=self._layout.port("broker"), mqtt_port=self._layout.port("mqtt"),
+            http_port=self._layout.port("http"), broker_port=self._layout.port("broker"),
+            mqtt_port=self._layout.port("mqtt"), mqtts_port=self._layout.port("mqtts"),
             dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),
             token_key=quoted(self._layout.token_key))
         temporary = path.with_suffix(".new")

@@ -19,10 +19,10 @@ DEV = ROOT / "dev"
 BUILD = ROOT / os.environ.get("BECKON_BUILD", "build/dev")
 HOST = "127.0.0.1"
 
-# Ports of a stack at offset 0 (MQTT, APNs, its control door, broker, PostgreSQL, HTTP). Offsets stay below the kernel's
-# ephemeral range (32768), so that no outgoing connection of another test can sit on them.
-BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480)
-OFFSETS = range(10000, 24000, 10)
+# Ports of a stack at offset 0 (MQTT, APNs, its control door, broker, PostgreSQL, HTTP, MQTT over TLS). Offsets stay below
+# the kernel's ephemeral range (32768), so that no outgoing connection of another test can sit on them.
+BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8883)
+OFFSETS = range(10000, 32768 - max(BASE_PORTS), 10)
 
 # initdb, migration and start on a machine that also compiles.
 UP_TIMEOUT_S = 120
@@ -45,19 +45,20 @@ def free_port():
 
 
 def claim_offset():
-    """A free port offset, and the locked file that keeps parallel runs off it."""
-    folder = pathlib.Path(tempfile.gettempdir()) / "beckon-test-offsets"
+    """A free port offset, and the locked files that keep parallel runs off its ports: one a port,
+    for two offsets may have a port in common."""
+    folder = pathlib.Path(tempfile.gettempdir()) / "beckon-test-ports"
     folder.mkdir(mode=0o777, exist_ok=True)
     for offset in random.sample(OFFSETS, len(OFFSETS)):
-        lock = open(folder / str(offset), "w", encoding="ascii")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            continue
-        if all(port_free(port + offset) for port in BASE_PORTS):
-            return offset, lock
-        lock.close()
+        with contextlib.ExitStack() as locks:
+            try:
+                for port in BASE_PORTS:
+                    lock = open(folder / str(port + offset), "w", encoding="ascii")
+                    fcntl.flock(locks.enter_context(lock), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if all(port_free(port + offset) for port in BASE_PORTS):
+                return offset, locks.pop_all()
     raise RuntimeError("no free port offset")
 
 
@@ -227,7 +228,8 @@ class ExtraConnector:
         self.log_path = stack.var / "log" / f"extra-{self.port}.log"
         command = [str(program("beckon-connector")),
                    "--config", str(stack.var / "etc" / "connector.conf"),
-                   "--set", "index=90", "--set", f"listen.tcp.port={self.port}"]
+                   "--set", "index=90", "--set", f"listen.tcp.port={self.port}",
+                   "--set", "listen.tls.enabled=false"]
         for item in sets:
             command += ["--set", item]
         with open(self.log_path, "wb") as log:
