@@ -196,10 +196,10 @@ int conn_accept(struct conns *conns, const struct door *door, int fd,
         close(fd);
         return ERR_NO_MEMORY;
     }
-    r = door_open(door, connector, fd, &c->transport);
+    c->peer = *peer;
+    r = door_open(door, connector, fd, &c->peer, &c->transport);
     if (r < 0)
         return r;
-    c->peer = *peer;
     timer_init(&c->timer, keepalive_on_timer);
     r = loop_io_add(connector->loop, fd, c->transport.ops->want(&c->transport, true, false),
                     conn_on_io, c, &c->io);

@@ -20,6 +20,7 @@
 #include "connector/inflight.h"
 #include "connector/mqtt_codec.h"
 #include "connector/outq.h"
+#include "connector/peer_address.h"
 #include "connector/pubacks.h"
 #include "connector/transport.h"
 #include "connector/will.h"
@@ -29,12 +30,6 @@ enum close_reason {
 #include "connector/close_reasons.def"
 #undef CLOSE
     CLOSE_REASON_COUNT
-};
-
-struct peer_address {
-    uint8_t octets[16]; /* IPv4 in the first four */
-    uint16_t port;
-    uint8_t family; /* AF_INET, AF_INET6 */
 };
 
 /* Who is connected: made by a good CONNECT. One allocation, exactly as large as the names need. */

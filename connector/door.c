@@ -10,6 +10,7 @@
 #include "connector/connector.h"
 #include "connector/tls_certificates.h"
 #include "connector/tls_context.h"
+#include "connector/transport_proxy.h"
 #include "connector/transport_tls.h"
 
 const struct door doors[DOOR_COUNT] = {
@@ -20,12 +21,14 @@ const struct door doors[DOOR_COUNT] = {
 };
 
 int door_open(const struct door *door, struct connector *connector, int fd,
-              struct transport *ret_transport)
+              struct peer_address *peer, struct transport *ret_transport)
 {
     int r = 0;
 
     transport_tcp_init(ret_transport, fd);
-    if (door->tls != NULL)
+    if (door_options(door, &connector->options)->proxy_protocol)
+        r = transport_proxy_stack(ret_transport, peer);
+    if (r == 0 && door->tls != NULL)
         r = transport_tls_stack(ret_transport, connector->tls, door->tls, &connector->metrics);
     if (r < 0)
         ret_transport->ops->close(ret_transport);

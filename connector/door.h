@@ -8,6 +8,7 @@
 #define BECKON_CONNECTOR_DOOR_H
 
 #include "connector/options.h"
+#include "connector/peer_address.h"
 #include "connector/transport.h"
 
 #include <sys/socket.h>
@@ -32,9 +33,10 @@ static inline const struct listen_options *door_options(const struct door *door,
 }
 
 /* Makes the transport of a connection that came in by this door; fd is a connected non-blocking
- * socket, which the transport owns from now on. 0; ERR_NO_MEMORY: fd is closed. */
+ * socket, which the transport owns from now on. *peer changes when a PROXY header says so, and
+ * lives as long as the transport. 0; ERR_NO_MEMORY: fd is closed. */
 MUST_CHECK int door_open(const struct door *door, struct connector *connector, int fd,
-                         struct transport *ret_transport);
+                         struct peer_address *peer, struct transport *ret_transport);
 
 /* What doors with TLS need, from the configuration: *ret_tls is NULL when no certificates are
  * configured, else owned. in_force says which doors are open, which a reload does not change. An

@@ -10,6 +10,7 @@ struct listen_options {
     const char *address;
     uint32_t port;
     bool enabled;
+    bool proxy_protocol;
 };
 
 struct tls_options {
