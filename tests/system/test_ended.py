@@ -47,9 +47,10 @@ def comes_back(routes, phone):
 
 @pytest.mark.parametrize("goodbye", [True, False])
 def test_acknowledged_while_the_broker_is_away(routes, route_stack, phone, send, apns, goodbye):
+    broker = route_stack.pid("broker")   # asked before, since the deadline runs from the send
     send(phone, b"seen")
     message, = phone.receive(ack=False)
-    route_stack.kill("broker")
+    route_stack.kill_pid(broker)
     phone.ack(message)
     phone.ping()   # the connector has it
     if goodbye:
@@ -64,10 +65,11 @@ def test_acknowledged_while_the_broker_is_away(routes, route_stack, phone, send,
 
 def test_acknowledged_beyond_a_gap_while_the_broker_is_away(routes, route_stack, phone, send, apns):
     """What was not acknowledged is pushed, and comes again with DUP; the rest is not."""
+    broker = route_stack.pid("broker")
     for payload in (b"1", b"2", b"3"):
         send(phone, payload)
     one, two, three = phone.receive(3, ack=False)
-    route_stack.kill("broker")
+    route_stack.kill_pid(broker)
     phone.ack(one, three)
     phone.ping()
     phone.close()
@@ -82,24 +84,26 @@ def test_acknowledged_beyond_a_gap_while_the_broker_is_away(routes, route_stack,
 
 def test_broker_dies_before_it_has_written_it(routes, route_stack, phone, send, apns):
     """ACK and CLOSE reach a broker that is killed at once: its cursors are not in the database."""
+    broker = route_stack.pid("broker")
     send(phone, b"seen")
     message, = phone.receive(ack=False)
-    with route_stack.frozen("broker"):
-        phone.ack(message)
-        phone.ping()
-        phone.disconnect()
-        phone.close()
-        route_stack.kill("broker")
+    os.kill(broker, signal.SIGSTOP)
+    phone.ack(message)
+    phone.ping()
+    phone.disconnect()
+    phone.close()
+    route_stack.kill_pid(broker)
     route_stack.start("broker")
     nothing_is_pushed(phone, apns)
 
 
 def test_acknowledged_while_the_link_is_cut(routes, route_stack, phone, send, apns):
     """The broker lives, hears nothing for three heartbeats, and gives the sessions up."""
+    lost = [count(route_stack, ("connector", index), LOST) for index in (0, 1)]
+    frozen = route_stack.frozen("broker")
     send(phone, b"seen")
     message, = phone.receive(ack=False)
-    lost = [count(route_stack, ("connector", index), LOST) for index in (0, 1)]
-    with route_stack.frozen("broker"):
+    with frozen:
         phone.ack(message)
         phone.ping()
         phone.close()

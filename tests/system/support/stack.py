@@ -143,10 +143,13 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: process_gone(pid), f"process {pid} is gone")
 
-    @contextlib.contextmanager
     def frozen(self, name, index=0):
-        """The process stands still (SIGSTOP) inside the block."""
-        pid = self.pid(name, index)
+        """The process stands still (SIGSTOP) inside the block. It is looked up at the call, which
+        takes a while: where a deadline runs, call first and enter later."""
+        return self._frozen(self.pid(name, index))
+
+    @contextlib.contextmanager
+    def _frozen(self, pid):
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
