@@ -370,11 +370,12 @@ void session_on_state(struct broker *broker, struct peer *peer, const struct wir
 {
     struct session *session = session_find(broker, peer, state->conn);
 
-    if (!session || session->epoch != state->epoch ||
-        (state->state != WIRE_FOREGROUND && state->state != WIRE_BACKGROUND))
-        return;
-    session_set_state(broker, session, state->state, state->lease_s);
-    inbox_pump(broker, session->device);
+    if (session && session->epoch == state->epoch && !state->resend) {
+        session_set_state(broker, session, state->state, state->lease_s);
+        inbox_pump(broker, session->device);
+    }
+    /* what comes after this answer finds the state */
+    wire_put_published(bus_out(broker, peer), &(struct wire_published){.token = state->token});
 }
 
 void session_on_heard(struct broker *broker, struct peer *peer, const struct wire_session *heard)

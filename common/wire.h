@@ -36,8 +36,8 @@ enum wire_type {
     WIRE_PUBLISH = 16,
     WIRE_SIGNAL = 17, /* QoS 0: ephemeral */
     WIRE_ACK = 18,
-    WIRE_SKIP = 19, /* a delivery that was too large for the client */
-    WIRE_STATE = 20,
+    WIRE_SKIP = 19,  /* a delivery that was too large for the client */
+    WIRE_STATE = 20, /* me/state; answered with PUBLISHED */
     WIRE_CLOSE = 21,
     WIRE_WILL = 22,     /* a Will whose delay runs, of a connection that is closed */
     WIRE_NOTIFIED = 23, /* as ACK, for deliveries on inbox/notify/... */
@@ -50,7 +50,7 @@ enum wire_type {
     WIRE_WELCOME = 40,
     WIRE_OPENED = 41,
     WIRE_SUBACK = 42,    /* answers SUBSCRIBE and UNSUBSCRIBE */
-    WIRE_PUBLISHED = 43, /* answers PUBLISH */
+    WIRE_PUBLISHED = 43, /* answers PUBLISH and the me/... requests */
     WIRE_DELIVER = 44,
     WIRE_LIVE = 45, /* an ephemeral signal for a client */
     WIRE_KICK = 46,
@@ -215,8 +215,10 @@ struct wire_skip {
 };
 
 struct wire_state {
+    uint64_t token; /* as in wire_publish */
     uint64_t conn;
     uint64_t epoch;
+    bool resend; /* the announcement before it said what is so now: only to be answered */
     uint8_t state;
     uint32_t lease_s;
 };
@@ -392,7 +394,7 @@ MUST_CHECK int wire_get_body(struct bytes encoded, struct wire_body *ret_body);
 
 /* A record that was encoded before (with its length and type), as it is. */
 void wire_put_raw(struct buf *frame, struct bytes record);
-/* Sets the resend flag of an encoded WIRE_PUBLISH record in place. */
+/* Sets the resend flag of an encoded request in place, if its type has one. */
 void wire_mark_resend(uint8_t *record, size_t len);
 /* Sets what is left of the session in an encoded WIRE_ENDED record in place. */
 void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s);

@@ -367,8 +367,10 @@ static void get_shown(struct cursor *cursor, struct wire_record *record)
 
 static void get_state(struct cursor *cursor, struct wire_record *record)
 {
+    record->state.token = get_u64(cursor);
     record->state.conn = get_u64(cursor);
     record->state.epoch = get_u64(cursor);
+    record->state.resend = get_bool(cursor);
     record->state.state = get_in(cursor, WIRE_FOREGROUND, WIRE_BACKGROUND);
     record->state.lease_s = get_u32(cursor);
 }

@@ -11,8 +11,10 @@
 
 #define STRING_MAX 255 /* its length is one byte */
 #define LENGTH_SIZE 4
-/* Of the resend flag in a PUBLISH record: length, type, token, conn, mid. */
-#define RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + MID_SIZE)
+/* Of the resend flag in a PUBLISH record: length, type, token, conn, mid; in a STATE record:
+ * length, type, token, conn, epoch. */
+#define PUBLISH_RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + MID_SIZE)
+#define STATE_RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + 8)
 /* Of what is left of the session in an ENDED record: length, type, conn, epoch. */
 #define ENDED_EXPIRY_OFFSET (LENGTH_SIZE + 1 + 8 + 8)
 
@@ -324,8 +326,10 @@ void wire_put_state(struct buf *frame, const struct wire_state *record)
 {
     size_t start = record_begin(frame, WIRE_STATE);
 
+    buf_put_le64(frame, record->token);
     buf_put_le64(frame, record->conn);
     buf_put_le64(frame, record->epoch);
+    put_bool(frame, record->resend);
     buf_put_u8(frame, record->state);
     buf_put_le32(frame, record->lease_s);
     record_end(frame, start);
@@ -478,9 +482,12 @@ void wire_put_raw(struct buf *frame, struct bytes record)
 
 void wire_mark_resend(uint8_t *record, size_t len)
 {
-    assert(len > RESEND_OFFSET && record[LENGTH_SIZE] == WIRE_PUBLISH);
+    assert(len > LENGTH_SIZE);
 
-    record[RESEND_OFFSET] = 1;
+    if (record[LENGTH_SIZE] == WIRE_PUBLISH)
+        record[PUBLISH_RESEND_OFFSET] = 1;
+    else if (record[LENGTH_SIZE] == WIRE_STATE)
+        record[STATE_RESEND_OFFSET] = 1;
 }
 
 void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s)

@@ -35,10 +35,8 @@ struct refusal {
     uint8_t reason;
     const char *text; /* constant */
 };
-/* me/state, me/token. */
-struct refusal me_state(struct conn *c, struct bytes payload);
 struct refusal me_token(struct conn *c, struct bytes payload);
-/* me/push, me/read, me/shown are checked here and answered by the broker. */
+/* me/state, me/push, me/read, me/shown are checked here and answered by the broker. */
 enum me_result {
     ME_REFUSED,   /* *ret_refusal says why */
     ME_FORWARDED, /* the broker's answer becomes the PUBACK */

@@ -1,5 +1,6 @@
-/* handle_me - publishes to me/...: what a device says about itself. State and token are answered
- * here, at once; what has to be stored is checked here and answered by the broker. */
+/* handle_me - publishes to me/...: what a device says about itself. The token is answered here, at
+ * once; what the broker has to know is checked here and answered by the broker, so that whatever
+ * happens after the PUBACK finds it known. */
 #include "common/utf8.h"
 
 #include "connector/auth.h"
@@ -10,20 +11,6 @@
 #include "connector/keepalive.h"
 #include "connector/me_request.h"
 #include "connector/session.h"
-
-struct refusal me_state(struct conn *c, struct bytes payload)
-{
-    struct client *client = c->client;
-
-    if (device_state_parse(payload, &client->device_state, &client->lease_s) < 0)
-        return (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID,
-                                "the state is not foreground, background or background SECONDS"};
-    client->lease_until_ms =
-        client->lease_s == 0 ? 0
-                             : loop_now_ms(c->connector->loop) + (uint64_t)client->lease_s * 1000;
-    session_send_state(c);
-    return (struct refusal){MQTT_SUCCESS, NULL};
-}
 
 struct refusal me_token(struct conn *c, struct bytes payload)
 {
@@ -43,6 +30,27 @@ struct refusal me_token(struct conn *c, struct bytes payload)
     return (struct refusal){MQTT_SUCCESS, NULL};
 }
 
+static int encode_state(const struct conn *c, struct bytes payload, uint64_t token, struct buf *out,
+                        const char **ret_why)
+{
+    struct client *client = c->client;
+    int r = device_state_parse(payload, &client->device_state, &client->lease_s);
+
+    if (r < 0) {
+        *ret_why = "the state is not foreground, background or background SECONDS";
+        return r;
+    }
+    client->lease_until_ms =
+        client->lease_s == 0 ? 0
+                             : loop_now_ms(c->connector->loop) + (uint64_t)client->lease_s * 1000;
+    wire_put_state(out, &(struct wire_state){.token = token,
+                                             .conn = conn_handle(c),
+                                             .epoch = client->epoch,
+                                             .state = client->device_state,
+                                             .lease_s = client->lease_s});
+    return 0;
+}
+
 /* Parses and encodes at the end of out. */
 static int encode(const struct conn *c, struct bytes payload, enum topic_kind kind, struct buf *out,
                   const char **ret_why)
@@ -55,6 +63,8 @@ static int encode(const struct conn *c, struct bytes payload, enum topic_kind ki
     struct me_request request;
     int r;
 
+    if (kind == TOPIC_ME_STATE)
+        return encode_state(c, payload, token, out, ret_why);
     if (kind == TOPIC_ME_PUSH) {
         r = me_request_push(payload, &request, &push, ret_why);
         if (r == 0)
@@ -75,8 +85,10 @@ static int encode(const struct conn *c, struct bytes payload, enum topic_kind ki
 enum me_result me_forward(struct conn *c, const struct mqtt_publish *publish, enum topic_kind kind,
                           struct refusal *ret_refusal)
 {
-    static const enum wire_type types[] = {
-        [TOPIC_ME_PUSH] = WIRE_PUSH, [TOPIC_ME_READ] = WIRE_READ, [TOPIC_ME_SHOWN] = WIRE_SHOWN};
+    static const enum wire_type types[] = {[TOPIC_ME_STATE] = WIRE_STATE,
+                                           [TOPIC_ME_PUSH] = WIRE_PUSH,
+                                           [TOPIC_ME_READ] = WIRE_READ,
+                                           [TOPIC_ME_SHOWN] = WIRE_SHOWN};
     struct refusal refusal = {MQTT_PAYLOAD_FORMAT_INVALID, NULL};
     uint32_t position = REPLY_NONE;
     struct buf *out;

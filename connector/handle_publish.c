@@ -183,12 +183,10 @@ static bool publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
     enum me_result result;
 
     switch (kind) {
-    case TOPIC_ME_STATE:
-        refusal = me_state(c, publish->payload);
-        break;
     case TOPIC_ME_TOKEN:
         refusal = me_token(c, publish->payload);
         break;
+    case TOPIC_ME_STATE:
     case TOPIC_ME_PUSH:
     case TOPIC_ME_READ:
     case TOPIC_ME_SHOWN:

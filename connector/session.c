@@ -97,7 +97,7 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
 
 /* Answers to these would find nobody, and the broker does not answer for a closed connection.
  * Anything else stays until it is answered: its sender may count on it. */
-static void forget_subscribes(struct conn *c)
+static void forget_requests_of_session(struct conn *c)
 {
     struct bus_requests *requests = c->connector->requests;
     struct bus_request request;
@@ -105,7 +105,8 @@ static void forget_subscribes(struct conn *c)
     for (uint64_t token = c->last_request; token != 0;
          token = bus_requests_before(requests, token)) {
         if (bus_requests_find(requests, token, &request) &&
-            (request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE))
+            (request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE ||
+             request.type == WIRE_STATE))
             bus_requests_release(requests, token);
     }
 }
@@ -155,7 +156,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
 
     if (!conn_is_open(c) && c->state != CONN_OPENING)
         return;
-    forget_subscribes(c);
+    forget_requests_of_session(c);
     if (!tell_broker)
         return;
     if ((c->turn_flags & TURN_ACK) != 0)
@@ -239,20 +240,6 @@ void session_heard(struct conn *c)
     c->client->doubtful = false;
     wire_put_session(frame, WIRE_HEARD,
                      &(struct wire_session){.conn = conn_handle(c), .epoch = c->client->epoch});
-}
-
-void session_send_state(struct conn *c)
-{
-    struct buf *frame = bus_frame(c->connector->bus);
-    struct wire_state state = {
-        .conn = conn_handle(c),
-        .epoch = c->client->epoch,
-        .state = c->client->device_state,
-        .lease_s = c->client->lease_s,
-    };
-
-    if (frame != NULL)
-        wire_put_state(frame, &state);
 }
 
 bool session_requests_full(const struct connector *connector)

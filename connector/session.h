@@ -22,8 +22,6 @@ void session_on_doubt(struct connector *connector, const struct wire_session *do
 void session_heard(struct conn *c);
 /* Tells the broker what was acknowledged since the last time. */
 void session_send_ack(struct conn *c);
-/* Tells the broker the device's state. */
-void session_send_state(struct conn *c);
 /* Reads again from clients that waited for room among the requests. */
 void session_resume_stalled(struct connector *connector);
 /* Stops reading from c: its next packet needs room among the requests, and there is none. */

@@ -414,10 +414,11 @@ START_TEST(test_fields_out_of_range)
         {put_sample_open, 22, 2, "clean_start"},  {put_sample_open, 24, 0, "state"},
         {put_sample_open, 24, 3, "state"},        {put_sample_open, 43, 2, "will present"},
         {put_sample_publish, 33, 2, "resend"},    {put_sample_publish, 35, 'x', "kind"},
-        {put_sample_signal, 1, 0, "kind"},        {put_sample_state, 17, 3, "state"},
-        {put_sample_subscribe, 27, 2, "qos"},     {put_sample_deliver, 23, 0, "body kind"},
-        {put_sample_deliver, 23, 5, "body kind"}, {put_sample_live, 9, 3, "kind"},
-        {put_sample_will, 49, 'U', "will kind"},  {put_sample_will, 50, 2, "will qos"},
+        {put_sample_signal, 1, 0, "kind"},        {put_sample_state, 25, 2, "resend"},
+        {put_sample_state, 26, 3, "state"},       {put_sample_subscribe, 27, 2, "qos"},
+        {put_sample_deliver, 23, 0, "body kind"}, {put_sample_deliver, 23, 5, "body kind"},
+        {put_sample_live, 9, 3, "kind"},          {put_sample_will, 49, 'U', "will kind"},
+        {put_sample_will, 50, 2, "will qos"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -488,6 +489,23 @@ START_TEST(test_mark_resend)
     wire_put_publish(&again, &record.publish);
     put_sample_publish(&fresh);
     assert_same("PUBLISH", &again, &fresh);
+    buf_clear(&raw);
+    put_sample_state(&raw);
+    wire_mark_resend(raw.data, raw.len);
+    buf_clear(&frame);
+    wire_begin(&frame);
+    wire_put_raw(&frame, bytes_of(raw.data, (uint32_t)raw.len));
+    ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
+                     0);
+    ck_assert_int_eq(wire_next(&reader, &record), 1);
+    ck_assert(record.state.resend);
+    ck_assert_uint_eq(record.state.state, WIRE_FOREGROUND);
+    buf_clear(&raw);
+    put_sample_ack(&raw); /* a type without the flag stays as it is */
+    buf_clear(&fresh);
+    put_sample_ack(&fresh);
+    wire_mark_resend(raw.data, raw.len);
+    assert_same("ACK", &raw, &fresh);
     buf_release(&again);
     buf_release(&fresh);
     buf_release(&frame);

@@ -194,8 +194,9 @@ static inline void put_sample_skip(struct buf *frame)
 }
 static inline void put_sample_state(struct buf *frame)
 {
-    wire_put_state(
-        frame, &(struct wire_state){.conn = 2, .epoch = 9, .state = WIRE_FOREGROUND, .lease_s = 5});
+    wire_put_state(frame,
+                   &(struct wire_state){
+                       .token = 4, .conn = 2, .epoch = 9, .state = WIRE_FOREGROUND, .lease_s = 5});
 }
 static inline void put_sample_close(struct buf *frame)
 {
@@ -325,7 +326,7 @@ static const struct wire_sample wire_samples[] = {
      "23000000 11 67 05\"alice\" 05\"phone\" 04\"team\" 02000000 0100 06000000 \"typing\""},
     {"ACK", put_sample_ack, "2b000000 12" U64("02") U64("09") U64("10") SEQS_HEX},
     {"SKIP", put_sample_skip, "22000000 13" U64("02") U64("09") U64("11") "2c010000 00010000 01"},
-    {"STATE", put_sample_state, "16000000 14" U64("02") U64("09") "01 05000000"},
+    {"STATE", put_sample_state, "1f000000 14" U64("04") U64("02") U64("09") "00 01 05000000"},
     {"CLOSE", put_sample_close, "27000000 15" U64("02") U64("09") "8d 01 100e0000" MID_HEX},
     {"WILL", put_sample_will,
      "51000000 16" U64("02") MID_HEX U64("09") "05\"alice\" 05\"phone\" 100e0000" WILL_HEX},

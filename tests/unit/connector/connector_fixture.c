@@ -339,8 +339,8 @@ void put_connect(struct buf *out, uint8_t level, const char *device, const char 
     put_packet(out, 0x10, &body);
 }
 
-void put_publish_qos1(struct buf *out, uint8_t level, const char *topic, uint16_t packet_id,
-                      bool dup)
+static void put_publish(struct buf *out, uint8_t level, const char *topic, const char *payload,
+                        uint16_t packet_id, bool dup)
 {
     struct buf body = {0};
 
@@ -348,8 +348,20 @@ void put_publish_qos1(struct buf *out, uint8_t level, const char *topic, uint16_
     buf_put_be16(&body, packet_id);
     if (level == MQTT_5)
         buf_put_u8(&body, 0);
-    buf_put(&body, "hello", 5);
+    buf_put(&body, payload, (uint32_t)strlen(payload));
     put_packet(out, dup ? 0x3A : 0x32, &body);
+}
+
+void put_publish_qos1(struct buf *out, uint8_t level, const char *topic, uint16_t packet_id,
+                      bool dup)
+{
+    put_publish(out, level, topic, "hello", packet_id, dup);
+}
+
+void put_publish_text(struct buf *out, uint8_t level, const char *topic, const char *payload,
+                      uint16_t packet_id)
+{
+    put_publish(out, level, topic, payload, packet_id, false);
 }
 
 void put_inbox_subscribe(struct buf *out, uint8_t level, uint16_t packet_id)

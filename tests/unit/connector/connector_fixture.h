@@ -36,6 +36,8 @@ int client_connect(void);
 void put_connect(struct buf *out, uint8_t level, const char *device, const char *will_topic);
 void put_publish_qos1(struct buf *out, uint8_t level, const char *topic, uint16_t packet_id,
                       bool dup);
+void put_publish_text(struct buf *out, uint8_t level, const char *topic, const char *payload,
+                      uint16_t packet_id);
 void put_inbox_subscribe(struct buf *out, uint8_t level, uint16_t packet_id);
 void put_puback(struct buf *out, uint16_t packet_id);
 void put_ping(struct buf *out);

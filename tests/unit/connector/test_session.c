@@ -115,6 +115,61 @@ START_TEST(test_publish_is_answered_once)
 }
 END_TEST
 
+/* The broker refuses: the link is made anew and everything said again, in order. */
+static void break_link(void)
+{
+    const struct wire_refuse refuse = {
+        .version = WIRE_VERSION,
+        .reason = WIRE_REFUSED_NOT_READY,
+        .text = bytes_of_string("test"),
+    };
+    uint64_t lost = connector.metrics.links_lost;
+
+    wire_put_refuse(frame_begin(), &refuse);
+    frame_send();
+    await_count(&connector.metrics.links_lost, lost + 1);
+}
+
+/* Answered when the broker knows it; said again over a new link, only to be answered. */
+START_TEST(test_state)
+{
+    const struct wire_record *record;
+    uint64_t conn, token;
+    int fd;
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    fd = client_connect();
+    conn = client_open(fd, MQTT_5, "phone", 7);
+    put_publish_qos1(&out, MQTT_5, "me/state", 3, false);
+    client_send(fd, &out); /* "hello" is no state */
+    ck_assert_uint_eq(expect_packet(fd, MQTT_PUBACK).data[4], MQTT_PAYLOAD_FORMAT_INVALID);
+    put_publish_text(&out, MQTT_5, "me/state", "background 30", 4);
+    client_send(fd, &out);
+    record = expect_record(WIRE_STATE);
+    ck_assert_uint_eq(record->state.conn, conn);
+    ck_assert_uint_eq(record->state.epoch, 7);
+    ck_assert_uint_eq(record->state.state, WIRE_BACKGROUND);
+    ck_assert_uint_eq(record->state.lease_s, 30);
+    ck_assert(!record->state.resend);
+    token = record->state.token;
+    break_link();
+    welcome(100);
+    record = expect_record(WIRE_ANNOUNCE);
+    ck_assert_uint_eq(record->announce.open.state, WIRE_BACKGROUND);
+    ck_assert_uint_ge(record->announce.open.lease_s, 25);
+    expect_record(WIRE_ANNOUNCE_END);
+    record = expect_record(WIRE_STATE);
+    ck_assert_uint_eq(record->state.token, token);
+    ck_assert(record->state.resend);
+    put_ping(&out);
+    client_send(fd, &out);
+    expect_packet(fd, MQTT_PINGRESP); /* no PUBACK yet */
+    send_published(token, MQTT_SUCCESS);
+    ck_assert_uint_eq(expect_packet(fd, MQTT_PUBACK).data[3], 4);
+}
+END_TEST
+
 START_TEST(test_refused_publish_ends_311)
 {
     int fd;
@@ -238,21 +293,6 @@ START_TEST(test_stale_connection)
     ck_assert_uint_eq(connector.metrics.deliveries, 0);
 }
 END_TEST
-
-/* The broker refuses: the link is made anew and everything said again, in order. */
-static void break_link(void)
-{
-    const struct wire_refuse refuse = {
-        .version = WIRE_VERSION,
-        .reason = WIRE_REFUSED_NOT_READY,
-        .text = bytes_of_string("test"),
-    };
-    uint64_t lost = connector.metrics.links_lost;
-
-    wire_put_refuse(frame_begin(), &refuse);
-    frame_send();
-    await_count(&connector.metrics.links_lost, lost + 1);
-}
 
 START_TEST(test_announcement)
 {
@@ -491,6 +531,7 @@ int main(void)
     tcase_add_test(opening, test_open_waits_for_the_link);
     tcase_add_test(opening, test_kick);
     tcase_add_test(messages, test_publish_is_answered_once);
+    tcase_add_test(messages, test_state);
     tcase_add_test(messages, test_refused_publish_ends_311);
     tcase_add_test(messages, test_back_pressure);
     tcase_add_test(messages, test_deliveries_and_acknowledgements);
