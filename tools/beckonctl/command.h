@@ -20,7 +20,8 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* enum command_status */
 };
 
-extern const struct command token_command, migrate_command, ping_command, trace_command;
+extern const struct command token_command, keygen_command, migrate_command, ping_command,
+    trace_command;
 
 /* What command_next returns besides an option's val. */
 enum command_end {

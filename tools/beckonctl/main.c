@@ -6,8 +6,8 @@
 #include "command.h"
 #include "common/auto.h"
 
-static const struct command *const commands[] = {&token_command, &migrate_command, &ping_command,
-                                                 &trace_command};
+static const struct command *const commands[] = {&token_command, &keygen_command, &migrate_command,
+                                                 &ping_command, &trace_command};
 
 static void print_help(FILE *out)
 {

@@ -4,6 +4,7 @@
 #ifndef BECKONCTL_PING_H
 #define BECKONCTL_PING_H
 
+#include "common/curve_key.h"
 #include "common/err.h"
 
 #include <stddef.h>
@@ -19,9 +20,16 @@ struct ping_mqtt {
  * refuses it with 0x86, as it must, so the connector works. 0 or a negative ERR_* with et. */
 MUST_CHECK int ping_mqtt(const struct ping_mqtt *ping, struct err_text *et);
 
+struct ping_broker {
+    const char *endpoint;
+    char server_key[CURVE_KEY_SIZE]; /* "": without keys */
+    struct curve_key own;
+    uint32_t timeout_ms;
+};
+
 /* HELLO is answered with WELCOME; ret_name gets the broker's name (text, cut to fit). */
-MUST_CHECK int ping_broker(const char *endpoint, uint32_t timeout_ms, char *ret_name,
-                           size_t name_size, struct err_text *et);
+MUST_CHECK int ping_broker(const struct ping_broker *ping, char *ret_name, size_t name_size,
+                           struct err_text *et);
 
 /* Milliseconds on the monotonic clock. */
 uint64_t ping_now_ms(void);

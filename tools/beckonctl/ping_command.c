@@ -17,6 +17,8 @@ static const struct option options[] = {
     {"broker", required_argument, NULL, 'b'},
     {"user", required_argument, NULL, 'u'},
     {"token", required_argument, NULL, 't'},
+    {"server-key", required_argument, NULL, 'k'},
+    {"secret-key", required_argument, NULL, 's'},
     {"timeout", required_argument, NULL, 'w'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -24,17 +26,21 @@ static const struct option options[] = {
 
 static const char help[] =
     "usage: beckonctl ping --mqtt HOST:PORT [--user USER --token TOKEN] [--timeout MS]\n"
-    "       beckonctl ping --broker ENDPOINT [--timeout MS]\n"
+    "       beckonctl ping --broker ENDPOINT [--server-key FILE --secret-key FILE] "
+    "[--timeout MS]\n"
     "Exit status 0: it answered as it should; 1: it did not.\n\n"
     "  --mqtt HOST:PORT   a connector: connects without a token and expects to be refused\n"
     "  --user USER --token TOKEN\n"
     "                     connects and expects to be let in: the broker and its database work too\n"
     "  --broker ENDPOINT  a broker, as tcp://127.0.0.1:7400: says HELLO and expects WELCOME\n"
+    "  --server-key FILE --secret-key FILE\n"
+    "                     the broker's public key and a connector's key pair, as in "
+    "connector.conf\n"
     "  --timeout MS       how long to wait (default 5000)\n";
 
 struct arguments {
     struct ping_mqtt mqtt;
-    const char *endpoint;
+    const char *endpoint, *server_key, *secret_key;
 };
 
 uint64_t ping_now_ms(void)
@@ -64,6 +70,12 @@ static int read_arguments(const struct command *self, int argc, char **argv,
             break;
         case 'b':
             arguments->endpoint = optarg;
+            break;
+        case 'k':
+            arguments->server_key = optarg;
+            break;
+        case 's':
+            arguments->secret_key = optarg;
             break;
         case 'u':
             arguments->mqtt.user = optarg;
@@ -102,14 +114,28 @@ static int run_mqtt(const struct command *self, const struct ping_mqtt *ping)
     return COMMAND_OK;
 }
 
-static int run_broker(const struct command *self, const char *endpoint, uint32_t timeout_ms)
+static int run_broker(const struct command *self, const struct arguments *arguments)
 {
+    struct ping_broker ping = {.endpoint = arguments->endpoint,
+                               .timeout_ms = arguments->mqtt.timeout_ms};
     struct err_text et;
     char name[64];
+    int r = 0;
 
-    if (ping_broker(endpoint, timeout_ms, name, sizeof(name), &et) != 0)
-        return command_failed(self, "%s: %s", endpoint, et.text);
-    printf("%s answers: %s\n", endpoint, name);
+    if ((arguments->server_key == NULL) != (arguments->secret_key == NULL))
+        return command_misused(self, "expected both --server-key and --secret-key, or neither");
+    if (arguments->server_key != NULL) {
+        r = curve_key_load_public("--server-key", arguments->server_key, ping.server_key, &et);
+        if (r == 0)
+            r = curve_key_load_secret("--secret-key", arguments->secret_key, &ping.own, &et);
+    }
+    if (r < 0)
+        return command_failed(self, "%s", et.text);
+    r = ping_broker(&ping, name, sizeof(name), &et);
+    curve_key_wipe(&ping.own);
+    if (r != 0)
+        return command_failed(self, "%s: %s", ping.endpoint, et.text);
+    printf("%s answers: %s\n", ping.endpoint, name);
     return COMMAND_OK;
 }
 
@@ -124,9 +150,12 @@ static int run(const struct command *self, int argc, char **argv)
         return command_misused(self, "expected either --mqtt HOST:PORT or --broker ENDPOINT");
     if (arguments.endpoint != NULL && (arguments.mqtt.user != NULL || arguments.mqtt.token != NULL))
         return command_misused(self, "--user and --token go with --mqtt, not with --broker");
-    return arguments.endpoint != NULL
-               ? run_broker(self, arguments.endpoint, arguments.mqtt.timeout_ms)
-               : run_mqtt(self, &arguments.mqtt);
+    if (arguments.endpoint == NULL &&
+        (arguments.server_key != NULL || arguments.secret_key != NULL))
+        return command_misused(self,
+                               "--server-key and --secret-key go with --broker, not with --mqtt");
+    return arguments.endpoint != NULL ? run_broker(self, &arguments)
+                                      : run_mqtt(self, &arguments.mqtt);
 }
 
 const struct command ping_command = {
