@@ -20,6 +20,7 @@ void alert_destroy(struct broker *broker, struct device *device)
     store_forget_feed(broker, &alert->feed);
     feed_fini(&alert->feed);
     flights_clear(&alert->notified);
+    seq_set_clear(&alert->shown);
     device->alert = NULL;
     free(alert);
 }
@@ -52,15 +53,21 @@ struct alert *alert_of(struct broker *broker, struct device *device)
 
 /* --- the cursor --- */
 
+bool alert_done(const struct alert *alert, uint64_t seq)
+{
+    const struct flight *flight = flight_find(&alert->notified, (uint32_t)seq);
+
+    return (flight && flight->state == FLIGHT_DONE) || seq_set_has(&alert->shown, seq) ||
+           inbox_has(alert->device, seq);
+}
+
 void alert_settle(struct alert *alert)
 {
     struct device *device = alert->device;
     uint64_t alerted = alerted_up_to(device);
-    const struct flight *flight;
 
     while (alerted < device->user->last_seq) {
-        flight = flight_find(&alert->notified, (uint32_t)(alerted + 1));
-        if ((!flight || flight->state != FLIGHT_DONE) && !inbox_has(device, alerted + 1))
+        if (!alert_done(alert, alerted + 1))
             break;
         alerted++;
     }
@@ -208,16 +215,17 @@ void alert_seen(struct broker *broker, struct device *device, uint64_t seq)
 
 void alert_shown(struct broker *broker, struct device *device, uint64_t seq)
 {
-    struct alert *alert = device->alert;
+    struct alert *alert;
     struct flight *flight;
 
-    if (!alert || seq <= alerted_up_to(device))
+    if (seq <= alerted_up_to(device) || !(alert = alert_of(broker, device)))
         return;
     flight = flight_find(&alert->notified, (uint32_t)seq);
-    if (flight && flight->state != FLIGHT_SENT)
+    if (!flight)
+        seq_set_add(&alert->shown, seq, alerted_up_to(device));
+    else if (flight->state != FLIGHT_SENT)
         flight_done(&alert->notified, flight);
-    if (alert->push.message && alert->push.message->seq == seq) {
+    if (alert->push.message && alert->push.message->seq == seq)
         alert_push_stop(alert, "shown");
-    }
     alert_run(broker, device);
 }

@@ -31,6 +31,7 @@ struct alert {
     uint64_t wake_ms;   /* collected while planning */
     struct feed feed;
     struct flights notified;
+    struct seq_set shown; /* as notifications, beyond a gap over an earlier connection */
     struct alert_push push;
     TAILQ_ENTRY(alert) wait_link;
     struct plugin *waiting_for; /* in that plugin's queue; NULL = not */
@@ -56,6 +57,8 @@ static inline uint64_t alerted_up_to(const struct device *device)
 struct alert *alert_of(struct broker *broker, struct device *device);
 /* No alert for that sequence any more; settles when it is the next one. */
 void alert_passed(struct alert *alert, uint64_t seq);
+/* The person was alerted to it, or has it. */
+bool alert_done(const struct alert *alert, uint64_t seq);
 /* Moves the cursor over what needs no alert. */
 void alert_settle(struct alert *alert);
 

@@ -83,7 +83,7 @@ void alert_notify(struct alert *alert)
         message = feed_next(broker, &alert->feed);
         if (!message)
             break;
-        why = inbox_has(device, message->seq) ? "acknowledged"
+        why = alert_done(alert, message->seq) ? "acknowledged"
                                               : alert_suppressed(broker, device, message);
         if (!why) {
             held_ms = alert_held_until(broker, device, message);
@@ -155,6 +155,10 @@ void alert_connection_lost(struct device *device)
                                  DP_SOCKET_LOST);
     }
     alert_settle(alert);
+    for (uint32_t i = 0; i < alert->notified.count; i++) {
+        if (flight_at(&alert->notified, i)->state == FLIGHT_DONE)
+            seq_set_add(&alert->shown, flight_at(&alert->notified, i)->seq, alerted_up_to(device));
+    }
     flights_clear(&alert->notified);
     feed_seek(&alert->feed, alerted_up_to(device) + 1);
 }

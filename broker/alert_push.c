@@ -232,7 +232,7 @@ static enum next classify(struct alert *alert, uint64_t seq, enum route_state *r
     uint64_t until_ms;
 
     *ret_state = ROUTE_OFFLINE;
-    if (inbox_has(device, seq) || (notified && notified->state == FLIGHT_DONE))
+    if (alert_done(alert, seq))
         return NEXT_PASS;
     if (flight_open(open)) {
         *ret_state = route_state(device);

@@ -59,7 +59,7 @@ void device_destroy(struct broker *broker, struct device *device)
     flights_clear(&device->flights);
     will_destroy(device->will);
     free(device->push);
-    free(device->done);
+    seq_set_clear(&device->done);
     free(device);
 }
 

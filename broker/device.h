@@ -9,6 +9,7 @@
 
 #include "broker/feed.h"
 #include "broker/flight.h"
+#include "broker/seq_set.h"
 #include "broker/user.h"
 
 struct alert;
@@ -61,10 +62,9 @@ struct device {
 
     struct feed feed;       /* of messages on the socket */
     struct flights flights; /* messages on the socket */
-    uint64_t *done; /* acknowledged beyond a gap over an earlier connection, or as a notification,
-                       ascending */
-    uint32_t done_count;
-    char id[]; /* NUL-terminated */
+    struct seq_set done;    /* acknowledged beyond a gap over an earlier connection, or as a
+                               notification */
+    char id[];              /* NUL-terminated */
 };
 
 /* Makes a device of user, not stored, cursor 0. NULL when out of memory. */

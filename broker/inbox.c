@@ -18,10 +18,6 @@
 
 #include <stdlib.h>
 
-/* Acknowledged beyond a gap and remembered, a device: past it the device gets a message again, with
- * the same id, which clients drop. */
-#define DONE_MAX 4096
-
 static uint64_t delivery_id(const struct device *device, uint64_t seq)
 {
     return (uint64_t)device->handle << 32 | (uint32_t)seq;
@@ -48,55 +44,6 @@ static void settle(struct broker *broker, struct device *device)
 
 /* --- what was acknowledged beyond a gap, over an earlier connection or as a notification --- */
 
-static bool done_before(const struct device *device, uint64_t seq)
-{
-    uint32_t low = 0, high = device->done_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (device->done[middle] == seq)
-            return true;
-        if (device->done[middle] < seq)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
-static void done_forget(struct device *device)
-{
-    free(device->done);
-    device->done = NULL;
-    device->done_count = 0;
-}
-
-/* Out of memory, or too many: the device gets it again, with DUP. */
-static void done_add(struct device *device, uint64_t seq)
-{
-    uint32_t at = device->done_count;
-    uint64_t *done;
-
-    /* the first ones may be behind the cursor by now */
-    while (device->done_count > 0 && device->done[0] <= device->acked_seq) {
-        memmove(device->done, device->done + 1, --device->done_count * sizeof(*done));
-        at = device->done_count;
-    }
-    if (device->done_count >= DONE_MAX || done_before(device, seq))
-        return;
-    done = realloc(device->done, (device->done_count + 1u) * sizeof(*done));
-    if (!done)
-        return;
-    device->done = done;
-    while (at > 0 && done[at - 1] > seq) {
-        done[at] = done[at - 1];
-        at--;
-    }
-    done[at] = seq;
-    device->done_count++;
-}
-
 /* Keeps the sequences of done flights behind the first open one. */
 static void done_remember(struct device *device)
 {
@@ -104,7 +51,7 @@ static void done_remember(struct device *device)
         const struct flight *flight = flight_at(&device->flights, i);
 
         if (flight->state == FLIGHT_DONE)
-            done_add(device, flight->seq);
+            seq_set_add(&device->done, flight->seq, device->acked_seq);
     }
 }
 
@@ -112,7 +59,7 @@ bool inbox_has(const struct device *device, uint64_t seq)
 {
     const struct flight *flight;
 
-    if (seq <= device->acked_seq || done_before(device, seq))
+    if (seq <= device->acked_seq || seq_set_has(&device->done, seq))
         return true;
     flight = flight_find(&device->flights, (uint32_t)seq);
     return flight && flight->state == FLIGHT_DONE;
@@ -136,7 +83,7 @@ static bool passes(struct broker *broker, struct device *device, const struct me
 {
     if (message->origin_device != 0 && message->origin_device == device->no)
         return true;
-    if (device->done_count > 0 && done_before(device, message->seq))
+    if (seq_set_has(&device->done, message->seq))
         return true;
     if (message_expired(message, loop_wall_ms(broker->loop))) {
         broker->metrics.expired++;
@@ -411,10 +358,10 @@ void inbox_acknowledged(struct broker *broker, struct device *device, uint64_t s
         flight_done(&device->flights, flight);
     } else if (seq == device->feed.next_seq && device->flights.count == 0) {
         feed_seek(&device->feed, seq + 1);
-        while (device->done_count > 0 && done_before(device, device->feed.next_seq))
+        while (seq_set_has(&device->done, device->feed.next_seq))
             feed_seek(&device->feed, device->feed.next_seq + 1);
     } else if (seq >= device->feed.next_seq) {
-        done_add(device, seq);
+        seq_set_add(&device->done, seq, device->acked_seq);
     }
     settle(broker, device);
 }
@@ -454,8 +401,8 @@ void inbox_adopt(struct broker *broker, struct device *device, const struct wire
         store_cursor_moved(broker, device);
     }
     while (wire_seq_next(&more, &seq) == 1) {
-        if (seq > device->acked_seq && seq <= device->user->last_seq)
-            done_add(device, seq);
+        if (seq <= device->user->last_seq)
+            seq_set_add(&device->done, seq, device->acked_seq);
     }
     while (wire_seq_next(&sent, &seq) == 1) {
         struct flight *flight;
@@ -481,7 +428,7 @@ void inbox_adopt(struct broker *broker, struct device *device, const struct wire
 void inbox_restart(struct broker *broker, struct device *device)
 {
     (void)broker;
-    done_forget(device);
+    seq_set_clear(&device->done);
     device->sent_seq = device->acked_seq;
     feed_forget(&device->feed);
     device->feed.next_seq = device->acked_seq + 1;

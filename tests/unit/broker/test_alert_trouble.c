@@ -113,6 +113,49 @@ START_TEST(connection_lost_with_a_notification_in_flight)
 }
 END_TEST
 
+/* Their documents do not carry the messages, so that only "shown" is known of 2: it is not alerted
+ * again, through Apple or over the next connection, and the message itself still follows. */
+START_TEST(shown_beyond_a_gap_and_the_connection_lost)
+{
+    uint8_t beyond[8] = {2};
+    const struct wire_ack ack = {
+        .conn = 1, .epoch = session.epoch, .more = {.count = 1, .encoded = bytes_of(beyond, 8)}};
+
+    whole = false;
+    set_state(WIRE_BACKGROUND, 60000);
+    for (int i = 0; i < 3; i++)
+        send();
+    inbox_on_notified(&broker, &peer, &ack);
+    ck_assert_uint_eq(phone->alerted_seq, 0);
+    offline();
+    check_last(&apns, 1);
+    answer(DP_ACCEPTED);
+    ck_assert_uint_eq(phone->alerted_seq, 2);
+    check_last(&apns, 3);
+    answer(DP_ACCEPTED);
+    ck_assert_uint_eq(count_of(&apns), 2);
+    ck_assert_uint_eq(phone->alerted_seq, 3);
+    ck_assert_uint_eq(phone->acked_seq, 0);
+    phone->session = &session;
+    set_state(WIRE_FOREGROUND, 0);
+    ck_assert_uint_eq(count_of(&live), 3);
+}
+END_TEST
+
+/* me/shown for one whose turn has not come. */
+START_TEST(shown_before_its_push)
+{
+    offline();
+    for (int i = 0; i < 3; i++)
+        send();
+    check_last(&apns, 1);
+    alert_shown(&broker, phone, 2);
+    answer(DP_ACCEPTED);
+    check_last(&apns, 3);
+    ck_assert_uint_eq(count_of(&apns), 2);
+}
+END_TEST
+
 START_TEST(heard_after_its_background_time)
 {
     set_state(WIRE_BACKGROUND, 500);
@@ -275,6 +318,8 @@ int main(void)
     tcase_add_test(tcase, not_needed_any_more_while_its_push_is_read);
     tcase_add_test(tcase, heard_while_its_push_is_read);
     tcase_add_test(tcase, connection_lost_with_a_notification_in_flight);
+    tcase_add_test(tcase, shown_beyond_a_gap_and_the_connection_lost);
+    tcase_add_test(tcase, shown_before_its_push);
     tcase_add_test(tcase, heard_after_its_background_time);
     tcase_add_test(tcase, acknowledged_while_its_push_is_under_way);
     tcase_add_test(tcase, shown_while_its_push_is_under_way);
