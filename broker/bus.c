@@ -7,11 +7,11 @@
 
 #include "broker/broker.h"
 #include "broker/bus_peer.h"
+#include "broker/bus_socket.h"
 #include "broker/dispatch.h"
 #include "broker/store.h"
 #include "common/auto.h"
 #include "common/log.h"
-#include "common/zwatch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,17 +22,16 @@
 /* Frames read in one turn: bounds the work before batches go out; a frame may hold thousands of
  * records, so this is not the limit of throughput. */
 #define FRAMES_PER_TURN 64
-/* A frame above this is a defect of the peer: nothing a connector may send at once is as large. */
-#define FRAME_MAX_BYTES (256 * 1024 * 1024)
 /* Silent heartbeat intervals after which a link is dead. docs/wire.md */
 #define SILENT_INTERVALS 3
 /* How soon a frame that could not be sent is tried again. */
 #define RETRY_MS 5
+#define KEY_GONE "this connector's key is not among listen.curve.clients any more"
 
 struct bus {
     struct broker *broker;
-    void *context, *socket;
-    struct zwatch *watch;
+    struct bus_socket socket;
+    struct curve_config curve;
     struct peers peers;
     struct peer_list out; /* peers with a frame to send */
     struct timer heartbeat, retry;
@@ -89,9 +88,10 @@ void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t r
 /* 0 sent; ERR_AGAIN full; ERR_CLOSED the routing id is unknown to the socket. */
 static int send_frame(struct bus *bus, struct bytes routing_id, const struct buf *frame)
 {
-    if (zmq_send(bus->socket, routing_id.data, routing_id.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+    if (zmq_send(bus->socket.router, routing_id.data, routing_id.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) <
+        0)
         return errno == EAGAIN ? ERR_AGAIN : ERR_CLOSED;
-    return zmq_send(bus->socket, frame->data, frame->len, ZMQ_DONTWAIT) < 0 ? ERR_CLOSED : 0;
+    return zmq_send(bus->socket.router, frame->data, frame->len, ZMQ_DONTWAIT) < 0 ? ERR_CLOSED : 0;
 }
 
 static void unqueue(struct bus *bus, struct peer *peer)
@@ -211,12 +211,19 @@ static void welcome(struct bus *bus, struct peer *peer)
 }
 
 /* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced.
- */
-static struct peer *hello(struct bus *bus, struct bytes routing_id, const struct wire_hello *record)
+ * key: whose it is, "" on a plain link. */
+static struct peer *hello(struct bus *bus, struct bytes routing_id, const char *key,
+                          const struct wire_hello *record)
 {
+    const char *key_name = curve_clients_find(&bus->curve.clients, key);
     struct peer *peer = peers_by_instance(&bus->peers, record->instance);
     struct log_subject s;
 
+    /* It was allowed when its connection came; the list may be another one by now. */
+    if (bus_socket_has_keys(&bus->socket) && !key_name) {
+        refuse(bus, routing_id, WIRE_REFUSED_KEY, KEY_GONE);
+        return NULL;
+    }
     if (peer) {
         sessions_mark_stale(peer);
         buf_clear(&peer->out); /* was meant for the old link */
@@ -229,6 +236,8 @@ static struct peer *hello(struct bus *bus, struct bytes routing_id, const struct
         memcpy(peer->instance, record->instance, WIRE_INSTANCE_SIZE);
     }
     snprintf(peer->name, sizeof(peer->name), "%.*s", BYTES_FMT(record->name));
+    snprintf(peer->key, sizeof(peer->key), "%s", key_name ? key : "");
+    snprintf(peer->key_name, sizeof(peer->key_name), "%s", key_name ? key_name : "");
     peer->last_heard_ms = peer->last_sent_ms = loop_now_ms(bus->broker->loop);
     s = peer_log(peer);
     log_info(&s, "connector linked");
@@ -237,7 +246,7 @@ static struct peer *hello(struct bus *bus, struct bytes routing_id, const struct
 }
 
 static void take_records(struct bus *bus, struct peer *peer, struct bytes routing_id,
-                         struct wire_reader *reader)
+                         const char *key, struct wire_reader *reader)
 {
     struct wire_record record;
     int r;
@@ -253,7 +262,7 @@ static void take_records(struct bus *bus, struct peer *peer, struct bytes routin
                 refuse(bus, routing_id, WIRE_REFUSED_NOT_READY, "no database yet");
                 return;
             }
-            peer = hello(bus, routing_id, &record.hello);
+            peer = hello(bus, routing_id, key, &record.hello);
             if (!peer)
                 return;
             continue;
@@ -275,7 +284,8 @@ static void take_records(struct bus *bus, struct peer *peer, struct bytes routin
     }
 }
 
-static void take_frame(struct bus *bus, struct bytes routing_id, struct bytes frame)
+static void take_frame(struct bus *bus, struct bytes routing_id, const char *key,
+                       struct bytes frame)
 {
     struct peer *peer = peers_by_routing_id(&bus->peers, routing_id);
     struct wire_reader reader;
@@ -297,14 +307,22 @@ static void take_frame(struct bus *bus, struct bytes routing_id, struct bytes fr
     }
     if (peer)
         peer->last_heard_ms = loop_now_ms(bus->broker->loop);
-    take_records(bus, peer, routing_id, &reader);
+    take_records(bus, peer, routing_id, key, &reader);
+}
+
+/* The public key that the sender of part proved to have; "" on a plain link. Lives as part does. */
+static const char *key_of(zmq_msg_t *part)
+{
+    const char *key = zmq_msg_gets(part, "User-Id");
+
+    return key ? key : "";
 }
 
 /* One multipart message: routing id, frame. False when there is none. */
 static bool receive(struct bus *bus)
 {
     uint8_t id[PEER_ROUTING_ID_MAX];
-    int id_len = zmq_recv(bus->socket, id, sizeof(id), ZMQ_DONTWAIT);
+    int id_len = zmq_recv(bus->socket.router, id, sizeof(id), ZMQ_DONTWAIT);
     zmq_msg_t part;
     bool first = true;
     int more = 1;
@@ -315,13 +333,13 @@ static bool receive(struct bus *bus)
      * same. */
     while (more) {
         zmq_msg_init(&part);
-        if (zmq_msg_recv(&part, bus->socket, ZMQ_DONTWAIT) < 0) {
+        if (zmq_msg_recv(&part, bus->socket.router, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&part);
             return true;
         }
         more = zmq_msg_more(&part);
-        if (first && !more && zmq_msg_size(&part) <= FRAME_MAX_BYTES)
-            take_frame(bus, bytes_of(id, (uint32_t)id_len),
+        if (first && !more && zmq_msg_size(&part) <= BUS_FRAME_MAX_BYTES)
+            take_frame(bus, bytes_of(id, (uint32_t)id_len), key_of(&part),
                        bytes_of(zmq_msg_data(&part), (uint32_t)zmq_msg_size(&part)));
         else if (first)
             refuse(bus, bytes_of(id, (uint32_t)id_len), WIRE_REFUSED_MALFORMED,
@@ -342,34 +360,40 @@ static void on_readable(void *arg)
 
 /* --- life cycle --- */
 
-static int open_socket(struct bus *bus, struct err_text *et)
+void bus_take_clients(struct broker *broker, struct curve_clients *clients)
 {
-    const char *endpoint = bus->broker->options.listen_endpoint;
-    const int on = 1, none = 0;
-    const int64_t max_size = FRAME_MAX_BYTES;
+    struct bus *bus = broker->bus;
+    struct peer *peer, *next;
 
-    bus->context = zmq_ctx_new();
-    bus->socket = bus->context ? zmq_socket(bus->context, ZMQ_ROUTER) : NULL;
-    if (!bus->socket)
-        return err_set(et, ERR_SYSTEM, "could not make a ZeroMQ socket: %s", zmq_strerror(errno));
-    if (zmq_setsockopt(bus->socket, ZMQ_ROUTER_MANDATORY, &on, sizeof(on)) < 0 ||
-        zmq_setsockopt(bus->socket, ZMQ_ROUTER_HANDOVER, &on, sizeof(on)) < 0 ||
-        zmq_setsockopt(bus->socket, ZMQ_LINGER, &none, sizeof(none)) < 0 ||
-        zmq_setsockopt(bus->socket, ZMQ_MAXMSGSIZE, &max_size, sizeof(max_size)) < 0)
-        return err_set(et, ERR_SYSTEM, "could not set a ZeroMQ option: %s", zmq_strerror(errno));
-    if (zmq_bind(bus->socket, endpoint) < 0)
-        return err_set(et, ERR_SYSTEM, "could not listen on \"%s\" (listen.endpoint): %s", endpoint,
-                       zmq_strerror(errno));
-    return 0;
+    curve_clients_fini(&bus->curve.clients);
+    bus->curve.clients = *clients;
+    *clients = (struct curve_clients){0};
+    for (peer = TAILQ_FIRST(&bus->peers.list); peer; peer = next) {
+        next = TAILQ_NEXT(peer, link);
+        if (curve_clients_find(&bus->curve.clients, peer->key))
+            continue;
+        /* Its connection is still there; what comes over it is refused as well. */
+        refuse(bus, bytes_of(peer->routing_id, peer->routing_id_len), WIRE_REFUSED_KEY, KEY_GONE);
+        lose_peer(bus, peer, "its key is not among listen.curve.clients any more");
+    }
 }
 
-int bus_create(struct broker *broker, struct err_text *et)
+bool bus_has_keys(const struct broker *broker)
+{
+    return bus_socket_has_keys(&broker->bus->socket);
+}
+
+int bus_create(struct broker *broker, struct curve_config *curve, struct err_text *et)
 {
     struct bus *bus = calloc(1, sizeof(*bus));
     int r;
 
-    if (!bus)
+    if (!bus) {
+        curve_config_fini(curve);
         return err_set(et, ERR_NO_MEMORY, "out of memory");
+    }
+    bus->curve = *curve;
+    *curve = (struct curve_config){.secret_key = ""};
     bus->broker = broker;
     broker->bus = bus;
     peers_init(&bus->peers);
@@ -379,14 +403,12 @@ int bus_create(struct broker *broker, struct err_text *et)
     timer_init(&bus->retry, on_retry);
     if (getrandom(bus->instance, sizeof(bus->instance), 0) != (ssize_t)sizeof(bus->instance))
         return err_set(et, ERR_SYSTEM, "could not read random bytes");
-    r = open_socket(bus, et);
+    r = bus_socket_open(&bus->socket, broker, &bus->curve, on_readable, bus, et);
     if (r < 0)
         return r;
-    r = zwatch_create(broker->loop, bus->socket, on_readable, bus, &bus->watch);
-    if (r == 0)
-        r = loop_hook_add(broker->loop, on_turn, bus);
+    r = loop_hook_add(broker->loop, on_turn, bus);
     if (r < 0)
-        return err_set(et, r, "could not watch the ZeroMQ socket: %s", err_string(r));
+        return err_set(et, r, "could not set up the link to connectors: %s", err_string(r));
     loop_timer_add(broker->loop, &bus->heartbeat, broker->options.heartbeat_ms / 2);
     return 0;
 }
@@ -399,12 +421,9 @@ void bus_destroy(struct broker *broker)
         return;
     loop_timer_cancel(broker->loop, &bus->heartbeat);
     loop_timer_cancel(broker->loop, &bus->retry);
-    zwatch_destroy(bus->watch);
     peers_fini(&bus->peers);
-    if (bus->socket)
-        zmq_close(bus->socket);
-    if (bus->context)
-        zmq_ctx_term(bus->context);
+    bus_socket_close(&bus->socket);
+    curve_config_fini(&bus->curve);
     free(bus);
     broker->bus = NULL;
 }

@@ -6,6 +6,7 @@
 #ifndef BECKON_BROKER_BUS_H
 #define BECKON_BROKER_BUS_H
 
+#include "broker/curve_config.h"
 #include "broker/session.h"
 #include "common/buf.h"
 #include "common/err.h"
@@ -22,7 +23,9 @@ struct peer {
     uint64_t id; /* never reused; what others keep instead of a pointer */
     uint8_t instance[WIRE_INSTANCE_SIZE];
     char name[256];
-    struct buf out; /* the frame that is forming */
+    char key[CURVE_KEY_SIZE]; /* public key it proved to have; "" on a plain link */
+    char key_name[64];        /* of its file, cut to fit; for logs */
+    struct buf out;           /* the frame that is forming */
     bool out_queued;
     uint64_t last_heard_ms, last_sent_ms;
     struct session_list sessions;
@@ -30,9 +33,13 @@ struct peer {
     uint8_t routing_id[PEER_ROUTING_ID_MAX];
 };
 
-/* Binds. ERR_SYSTEM with et naming the endpoint. */
-MUST_CHECK int bus_create(struct broker *broker, struct err_text *et);
+/* Takes curve, also when it fails. Binds. ERR_SYSTEM with et naming the endpoint. */
+MUST_CHECK int bus_create(struct broker *broker, struct curve_config *curve, struct err_text *et);
 void bus_destroy(struct broker *broker);
+
+/* Takes another list of who may link. Who is linked and not in it any more is refused at once. */
+void bus_take_clients(struct broker *broker, struct curve_clients *clients);
+bool bus_has_keys(const struct broker *broker);
 
 /* NULL when that connector is gone. */
 struct peer *bus_peer(struct broker *broker, uint64_t id);

@@ -105,7 +105,9 @@ static size_t describe(const void *object, char *buf, size_t size)
 {
     const struct peer *peer = object;
 
-    return log_kv(buf, size, 0, "peer", peer->name);
+    size_t len = log_kv(buf, size, 0, "peer", peer->name);
+
+    return peer->key[0] != '\0' ? log_kv(buf, size, len, "key", peer->key_name) : len;
 }
 
 struct log_subject peer_log(const struct peer *peer)

@@ -6,6 +6,7 @@
 #include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
+#include "broker/curve_config.h"
 #include "broker/http.h"
 #include "broker/http_config.h"
 #include "broker/janitor.h"
@@ -33,6 +34,7 @@ struct process {
     struct broker broker;
     struct option_set options;
     struct option_reload reload;
+    struct curve_config curve; /* until the bus takes it */
     struct timer stop_timer;
     uint64_t stop_deadline_ms;
     bool stopping;
@@ -87,11 +89,31 @@ static void on_counters_signal(void *arg, int signo)
     plugins_log_counters(&process->broker);
 }
 
+/* What can fail, before anything is taken. Plain links stay plain: listen.curve.secret_key is not
+ * reloadable. */
+static int read_reloaded(struct process *process, struct token_keys **ret_tokens,
+                         struct curve_clients *ret_clients, struct err_text *et)
+{
+    struct broker *broker = &process->broker;
+    const config_t *config = &process->reload.fresh->config;
+    int r = 0;
+
+    if (bus_has_keys(broker))
+        r = curve_clients_read(process->reload.fresh->values, config, ret_clients, et);
+    /* Tokens are checked with the policy in force: issuer and audience are not reloadable. */
+    if (r == 0)
+        r = http_config_read_tokens(&broker->options, config, ret_tokens, et);
+    if (r == 0)
+        r = routing_read(broker, config, &broker->routing, et);
+    return r;
+}
+
 static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct options *options = &process->broker.options;
     struct token_keys *tokens = NULL;
+    struct curve_clients clients = {0};
     struct err_text et = {""};
     enum log_level level;
 
@@ -106,16 +128,16 @@ static void on_reload_signal(void *arg, int signo)
         option_reload_drop(&process->reload);
         return;
     }
-    /* Tokens are checked with the policy in force: issuer and audience are not reloadable. */
-    if (http_config_read_tokens(options, &process->reload.fresh->config, &tokens, &et) < 0 ||
-        routing_read(&process->broker, &process->reload.fresh->config, &process->broker.routing,
-                     &et) < 0) {
+    if (read_reloaded(process, &tokens, &clients, &et) < 0) {
         log_error(NULL, "could not reload, the configuration in force stays: %s", et.text);
         token_keys_destroy(tokens);
+        curve_clients_fini(&clients);
         option_reload_drop(&process->reload);
         return;
     }
     http_take_tokens(&process->broker, tokens);
+    if (bus_has_keys(&process->broker))
+        bus_take_clients(&process->broker, &clients);
     option_reload_take(&process->reload, options);
     log_set_level(level);
     log_info(NULL, "configuration reloaded");
@@ -142,7 +164,9 @@ static int start_parts(struct process *process, struct err_text *et)
     broker->loop = loop_create();
     if (!broker->loop)
         return err_set(et, ERR_SYSTEM, "could not make the event loop");
-    r = plugins_create(broker, &process->options.config, et);
+    r = curve_config_read(&broker->options, &process->options.config, &process->curve, et);
+    if (r == 0)
+        r = plugins_create(broker, &process->options.config, et);
     if (r == 0)
         r = routing_read(broker, &process->options.config, &broker->routing, et);
     if (r == 0)
@@ -163,13 +187,14 @@ static int start_parts(struct process *process, struct err_text *et)
         loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
         return err_set(et, ERR_SYSTEM, "could not set up signals");
     r = http_start(broker, et);
-    return r < 0 ? r : bus_create(broker, et);
+    return r < 0 ? r : bus_create(broker, &process->curve, et);
 }
 
 static void stop_parts(struct process *process)
 {
     struct broker *broker = &process->broker;
 
+    curve_config_fini(&process->curve);
     if (!broker->loop)
         return;
     http_destroy(broker);

@@ -1,6 +1,7 @@
 /* options - the broker's option table. Each default says why it is what it is. */
 #include "broker/options.h"
 
+#include "broker/curve_config.h"
 #include "broker/http_config.h"
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
@@ -18,7 +19,17 @@ const struct option broker_options[] = {
     {"log.deliveries", OPTION_BOOL, AT(log_deliveries), "false", 0, 0, true,
      "a line for each delivery that a device acknowledged; for development, it costs time", NULL},
     {"listen.endpoint", OPTION_STRING, AT(listen_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
-     "ZeroMQ endpoint that connectors reach; anyone who reaches it is trusted", NULL},
+     "ZeroMQ endpoint that connectors reach; beyond this machine, as tcp://*:7400, it needs keys",
+     NULL},
+    /* who links can send as anybody: that a network is private is to be said, not assumed */
+    {"listen.plain", OPTION_BOOL, AT(listen_plain), "false", 0, 0, false,
+     "without keys to other machines too: only where the network encrypts and authenticates, as "
+     "WireGuard does",
+     NULL},
+    {"listen.curve.secret_key", OPTION_STRING, AT(curve_secret_key), "", 0, 4096, false,
+     "file with this broker's key pair, from beckonctl keygen; empty: no encryption", NULL},
+    {"listen.curve.clients", OPTION_STRING, AT(curve_clients), "", 0, 4096, true,
+     "folder with the public keys (*.pub) of the connectors that may link", NULL},
     /* three silent intervals end a link: a dead connector's devices are offline within 3 s */
     {"listen.heartbeat_ms", OPTION_UINT, AT(heartbeat_ms), "1000", 100, 60000, false,
      "interval of heartbeats with connectors, milliseconds", NULL},
@@ -129,7 +140,9 @@ const size_t broker_option_count = ARRAY_LEN(broker_options);
 int options_check(struct option_set *set, struct err_text *et)
 {
     const struct options *options = set->values;
+    struct curve_config curve;
     enum log_level level;
+    int r;
 
     if (log_level_parse(options->log_level, &level) < 0)
         return err_set(et, ERR_CONFIG,
@@ -137,10 +150,14 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
+    r = curve_config_read(options, &set->config, &curve, et);
+    if (r < 0)
+        return r;
+    curve_config_fini(&curve);
     if (options->http_listen[0] != '\0') {
         struct http_config http;
-        int r = http_config_read(options, &set->config, &http, et);
 
+        r = http_config_read(options, &set->config, &http, et);
         if (r < 0)
             return r;
         http_config_fini(&http);

@@ -9,6 +9,8 @@ struct options {
     const char *log_level;
     bool log_deliveries;
     const char *listen_endpoint;
+    bool listen_plain;
+    const char *curve_secret_key, *curve_clients;
     uint32_t heartbeat_ms;
     uint32_t credit;
     const char *database_dsn;

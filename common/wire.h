@@ -68,7 +68,8 @@ enum wire_refusal {
     WIRE_REFUSED_VERSION = 1,
     WIRE_REFUSED_NO_HELLO = 2, /* a record before HELLO */
     WIRE_REFUSED_MALFORMED = 3,
-    WIRE_REFUSED_NOT_READY = 4 /* no database yet: try again */
+    WIRE_REFUSED_NOT_READY = 4, /* no database yet: try again */
+    WIRE_REFUSED_KEY = 5        /* the connector's key is not allowed any more */
 };
 
 struct wire_hello {

@@ -37,14 +37,24 @@
 #define FRAME_KEEP_BYTES (1u << 20)
 /* Frames read in one turn: the broker sends one a turn, so more than a few are a backlog. */
 #define FRAMES_PER_TURN 32
+/* How often the log repeats why there is no link: a broker that is down for a night is a few
+ * hundred lines, and who looks at the log's end sees the reason. */
+#define REMIND_MS 60000
 /* What is sent last before the process ends must reach the kernel. */
 #define LINGER_MS 1000
 
 enum bus_state { BUS_DOWN, BUS_GREETING, BUS_UP };
 
+/* Why there is no link, as it is in the log since then. */
+struct reason {
+    char text[256];
+    uint64_t at_ms;
+};
+
 struct bus {
     struct loop *loop;
     struct bus_config config;
+    struct curve_link curve;
     void *context;
     struct bus_socket socket;
     unsigned socket_number;
@@ -55,6 +65,8 @@ struct bus {
     struct timer heartbeat, retry;
     struct loop_task drop; /* posted when the link failed */
     char why[256];         /* it failed; "" = it did not */
+    struct reason told[2]; /* since the last link */
+    bool connected;        /* this socket's handshake is done */
     uint64_t last_sent_ms, last_received_ms;
     uint32_t heartbeat_ms;
     uint32_t backoff_ms;
@@ -68,6 +80,26 @@ static void fail_link(struct bus *bus, uint32_t backoff_ms, const char *why)
     if (backoff_ms > bus->backoff_ms)
         bus->backoff_ms = backoff_ms;
     loop_post(bus->loop, &bus->drop);
+}
+
+/* Tries come every two seconds for as long as it takes: a reason is worth a line when it is new,
+ * and now and then. Two of them may take turns, when a refusal is seen now as such and now as a
+ * connection that ended. */
+static void tell(struct bus *bus)
+{
+    uint64_t now_ms = loop_now_ms(bus->loop);
+    struct reason *older = bus->told[0].at_ms <= bus->told[1].at_ms ? &bus->told[0] : &bus->told[1];
+
+    for (size_t i = 0; i < ARRAY_LEN(bus->told); i++) {
+        if (strcmp(bus->told[i].text, bus->why) != 0)
+            continue;
+        if (now_ms - bus->told[i].at_ms < REMIND_MS)
+            return;
+        older = &bus->told[i];
+    }
+    memcpy(older->text, bus->why, sizeof(older->text));
+    older->at_ms = now_ms;
+    log_warning(NULL, "could not link to %s: %s", bus->config.endpoint, bus->why);
 }
 
 static void on_drop(void *arg)
@@ -85,7 +117,7 @@ static void on_drop(void *arg)
         bus->config.metrics->links_lost++;
         bus->config.events->lost(bus->config.arg, bus->why);
     } else {
-        log_debug(NULL, "could not link to %s: %s", bus->config.endpoint, bus->why);
+        tell(bus);
     }
     bus->backoff_ms = bus->backoff_ms * 2 < BACKOFF_MAX_MS ? bus->backoff_ms * 2 : BACKOFF_MAX_MS;
     bus->why[0] = '\0';
@@ -173,6 +205,7 @@ static void on_welcome(struct bus *bus, const struct wire_welcome *welcome)
         return;
     }
     bus->state = BUS_UP;
+    memset(bus->told, 0, sizeof(bus->told));
     bus->backoff_ms = BACKOFF_FIRST_MS;
     /* Two looks an interval need a length. */
     bus->heartbeat_ms = welcome->heartbeat_ms >= 2 ? welcome->heartbeat_ms : 2;
@@ -188,7 +221,6 @@ static void on_refuse(struct bus *bus, const struct wire_refuse *refuse)
 
     snprintf(why, sizeof(why), "refused by the broker (wire version %u, reason %u): %.*s",
              refuse->version, refuse->reason, BYTES_FMT(refuse->text));
-    log_limited(loop_now_ms(bus->loop), LOG_WARNING, NULL, "%s", why);
     /* Only an upgrade helps against another version; everything else may pass soon. */
     fail_link(bus, refuse->reason == WIRE_REFUSED_VERSION ? BACKOFF_MAX_MS : 0, why);
 }
@@ -266,14 +298,21 @@ static void on_monitor(void *arg)
 {
     struct bus *bus = arg;
     struct wire_hello hello = {.name = bytes_of_string(bus->config.name)};
+    struct zmonitor_event event;
+    char why[200];
 
-    switch (bus_socket_news(&bus->socket)) {
+    switch (bus_socket_news(&bus->socket, &event)) {
     case BUS_SOCKET_CONNECTED:
+        bus->connected = true;
         memcpy(hello.instance, bus->instance, WIRE_INSTANCE_SIZE);
         wire_put_hello(frame_to_fill(bus), &hello);
         break;
+    case BUS_SOCKET_REFUSED:
+        bus->config.metrics->handshakes_failed++;
+        fail_link(bus, 0, zmonitor_why(&event, curve_link_has_keys(&bus->curve), why, sizeof(why)));
+        break;
     case BUS_SOCKET_GONE:
-        fail_link(bus, 0, "connection lost");
+        fail_link(bus, 0, bus->connected ? "connection lost" : "could not connect");
         break;
     case BUS_SOCKET_NOTHING:
         break;
@@ -282,11 +321,19 @@ static void on_monitor(void *arg)
 
 static int open_socket(struct bus *bus)
 {
-    int r = bus_socket_open(&bus->socket, bus->loop, bus->context, bus->config.endpoint,
-                            ++bus->socket_number, on_readable, on_monitor, bus);
+    const struct bus_socket_config config = {
+        .endpoint = bus->config.endpoint,
+        .curve = &bus->curve,
+        .number = ++bus->socket_number,
+        .on_readable = on_readable,
+        .on_monitor = on_monitor,
+        .arg = bus,
+    };
+    int r = bus_socket_open(&bus->socket, bus->loop, bus->context, &config);
 
     if (r < 0)
         return r;
+    bus->connected = false;
     bus->state = BUS_GREETING;
     bus->last_received_ms = loop_now_ms(bus->loop);
     loop_timer_add(bus->loop, &bus->connect, GREETING_MS);
@@ -342,6 +389,8 @@ int bus_create(struct loop *loop, const struct bus_config *config, struct bus **
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     bus->loop = loop;
     bus->config = *config;
+    if (config->curve != NULL)
+        bus->curve = *config->curve;
     bus->backoff_ms = BACKOFF_FIRST_MS;
     timer_init(&bus->connect, on_connect_timer);
     timer_init(&bus->heartbeat, on_heartbeat);
@@ -370,5 +419,11 @@ void bus_destroy(struct bus *bus)
     if (bus->context != NULL)
         zmq_ctx_term(bus->context); /* waits for the linger at most */
     buf_release(&bus->frame);
+    curve_link_wipe(&bus->curve);
     free(bus);
+}
+
+void bus_set_keys(struct bus *bus, const struct curve_link *curve)
+{
+    bus->curve = *curve;
 }

@@ -13,6 +13,8 @@
 #include "common/loop.h"
 #include "common/wire.h"
 
+#include "connector/curve_link.h"
+
 struct bus;
 struct metrics;
 
@@ -27,7 +29,8 @@ struct bus_events {
 
 struct bus_config {
     const char *endpoint;
-    const char *name; /* "connector/0", for the broker's log */
+    const struct curve_link *curve; /* copied; NULL: without keys */
+    const char *name;               /* "connector/0", for the broker's log */
     const struct bus_events *events;
     void *arg;
     struct metrics *metrics;
@@ -39,6 +42,9 @@ MUST_CHECK int bus_create(struct loop *loop, const struct bus_config *config, st
                           struct err_text *et);
 /* Sends what is waiting, gives the socket up to a second to write it, frees everything. */
 void bus_destroy(struct bus *bus);
+
+/* Other keys, from the next link on: the one that is up has proved itself with the old ones. */
+void bus_set_keys(struct bus *bus, const struct curve_link *curve);
 
 /* The frame of this turn, to append records to; NULL while the link is not up. It is sent at the
  * end of the turn, or as soon as the link has room. */

@@ -17,9 +17,10 @@
  * much; what does not fit waits here, where it is counted. */
 #define SEND_FRAMES 64
 
-#define GONE_EVENTS                                                                                \
-    (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |            \
-     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+#define REFUSED_EVENTS                                                                             \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+#define GONE_EVENTS (ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED)
 
 static int set_int(void *socket, int option, int value)
 {
@@ -41,28 +42,42 @@ static int configure(void *dealer)
     return 0;
 }
 
-int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context, const char *endpoint,
-                    unsigned number, zwatch_fn on_readable, zwatch_fn on_monitor, void *arg)
+/* Both sides prove that they have their key before the first frame; CURVE is a mechanism of ZMTP,
+ * so a side with keys and one without do not even begin. */
+static int set_keys(void *dealer, const struct curve_link *link)
+{
+    if (!curve_link_has_keys(link))
+        return 0;
+    if (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, link->server_key, CURVE_KEY_SIZE) < 0 ||
+        zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, link->own.public_key, CURVE_KEY_SIZE) < 0 ||
+        zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, link->own.secret_key, CURVE_KEY_SIZE) < 0)
+        return -1;
+    return 0;
+}
+
+int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context,
+                    const struct bus_socket_config *config)
 {
     char address[48];
     int r = ERR_SYSTEM;
 
-    snprintf(address, sizeof(address), "inproc://bus-monitor-%u", number);
+    snprintf(address, sizeof(address), "inproc://bus-monitor-%u", config->number);
     *s = (struct bus_socket){0};
     s->dealer = zmq_socket(context, ZMQ_DEALER);
     s->monitor = zmq_socket(context, ZMQ_PAIR);
     if (s->dealer == NULL || s->monitor == NULL || configure(s->dealer) < 0 ||
-        set_int(s->monitor, ZMQ_LINGER, 0) < 0 ||
-        zmq_socket_monitor(s->dealer, address, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | GONE_EVENTS) < 0 ||
+        set_keys(s->dealer, config->curve) < 0 || set_int(s->monitor, ZMQ_LINGER, 0) < 0 ||
+        zmq_socket_monitor(s->dealer, address,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | REFUSED_EVENTS | GONE_EVENTS) < 0 ||
         zmq_connect(s->monitor, address) < 0)
         goto fail;
-    r = zwatch_create(loop, s->monitor, on_monitor, arg, &s->monitor_watch);
+    r = zwatch_create(loop, s->monitor, config->on_monitor, config->arg, &s->monitor_watch);
     if (r < 0)
         goto fail;
-    r = zwatch_create(loop, s->dealer, on_readable, arg, &s->dealer_watch);
+    r = zwatch_create(loop, s->dealer, config->on_readable, config->arg, &s->dealer_watch);
     if (r < 0)
         goto fail;
-    if (zmq_connect(s->dealer, endpoint) < 0) {
+    if (zmq_connect(s->dealer, config->endpoint) < 0) {
         r = ERR_CONFIG;
         goto fail;
     }
@@ -91,19 +106,15 @@ void bus_socket_close(struct bus_socket *s, int linger_ms)
     errno = saved;
 }
 
-enum bus_socket_news bus_socket_news(struct bus_socket *s)
+enum bus_socket_news bus_socket_news(struct bus_socket *s, struct zmonitor_event *ret_event)
 {
-    uint8_t head[6], address[256]; /* u16 event, u32 value; an endpoint for logs */
-    uint16_t event;
-
-    if (zmq_recv(s->monitor, head, sizeof(head), ZMQ_DONTWAIT) != (int)sizeof(head))
+    if (!zmonitor_read(s->monitor, ret_event))
         return BUS_SOCKET_NOTHING;
-    /* Both parts arrive together; the second is not needed. */
-    IGNORE_RESULT(zmq_recv(s->monitor, address, sizeof(address), ZMQ_DONTWAIT));
-    memcpy(&event, head, sizeof(event));
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+    if (ret_event->event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
         return BUS_SOCKET_CONNECTED;
-    return (event & GONE_EVENTS) != 0 ? BUS_SOCKET_GONE : BUS_SOCKET_NOTHING;
+    if ((ret_event->event & REFUSED_EVENTS) != 0)
+        return BUS_SOCKET_REFUSED;
+    return (ret_event->event & GONE_EVENTS) != 0 ? BUS_SOCKET_GONE : BUS_SOCKET_NOTHING;
 }
 
 int bus_socket_send(struct bus_socket *s, const struct buf *frame)

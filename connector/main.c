@@ -20,6 +20,7 @@
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
+#include "connector/curve_link.h"
 #include "connector/drain.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
@@ -112,13 +113,15 @@ static void set_log_level(const char *text)
 
 /* What lies in files, of a new configuration. Policies that a reload does not change (issuer,
  * audience, which listeners there are) are those in force. */
-static int read_fresh(struct process *process, struct auth **ret_auth, struct tls_context **ret_tls,
-                      struct err_text *et)
+static int read_fresh(struct process *process, struct curve_link *ret_link, struct auth **ret_auth,
+                      struct tls_context **ret_tls, struct err_text *et)
 {
     const struct options *in_force = &process->connector.options;
     const struct option_set *fresh = process->reload.fresh;
-    int r = auth_create(in_force, &fresh->config, ret_auth, et);
+    int r = curve_link_load(fresh->values, in_force->broker_endpoint, &fresh->config, ret_link, et);
 
+    if (r == 0)
+        r = auth_create(in_force, &fresh->config, ret_auth, et);
     if (r == 0)
         r = doors_read_tls(in_force, &((const struct options *)fresh->values)->tls, &fresh->config,
                            ret_tls, et);
@@ -132,22 +135,26 @@ static void on_reload_signal(void *arg, int signo)
     struct connector *connector = &process->connector;
     struct auth *auth = NULL;
     struct tls_context *tls = NULL;
+    struct curve_link link = {.server_key = ""};
     struct err_text et = {"see the line before"};
     int r = option_reload_read(&process->reload);
 
     (void)signo;
     if (r == 0)
-        r = read_fresh(process, &auth, &tls, &et);
+        r = read_fresh(process, &link, &auth, &tls, &et);
     if (r < 0) {
         log_error(NULL, "could not reload, keeping the configuration in force: %s", et.text);
         auth_destroy(auth);
         option_reload_drop(&process->reload);
+        curve_link_wipe(&link);
         return;
     }
     auth_destroy(connector->auth);
     connector->auth = auth;
     tls_context_unref(connector->tls); /* lives on with the connections that began with it */
     connector->tls = tls;
+    bus_set_keys(connector->bus, &link);
+    curve_link_wipe(&link);
     option_reload_take(&process->reload, &connector->options);
     set_log_level(connector->options.log_level);
     log_info(NULL, "configuration reloaded");
@@ -200,16 +207,31 @@ static void raise_descriptor_limit(uint32_t max_connections)
                  (unsigned long long)limit.rlim_cur);
 }
 
-static int start_parts(struct process *process, struct err_text *et)
+static int start_link(struct process *process, struct err_text *et)
 {
     struct connector *connector = &process->connector;
-    const struct bus_config bus_config = {
-        .endpoint = connector->options.broker_endpoint,
+    const char *endpoint = connector->options.broker_endpoint;
+    struct curve_link curve;
+    const struct bus_config config = {
+        .endpoint = endpoint,
+        .curve = &curve,
         .name = process->name,
         .events = &bus_events,
         .arg = connector,
         .metrics = &connector->metrics,
     };
+    int r = curve_link_load(&connector->options, endpoint, &process->options.config, &curve, et);
+
+    if (r < 0)
+        return r;
+    r = bus_create(connector->loop, &config, &connector->bus, et);
+    curve_link_wipe(&curve);
+    return r;
+}
+
+static int start_parts(struct process *process, struct err_text *et)
+{
+    struct connector *connector = &process->connector;
     int r;
 
     connector->scratch = malloc(SCRATCH_BYTES);
@@ -231,7 +253,7 @@ static int start_parts(struct process *process, struct err_text *et)
     r = conns_create(connector);
     if (r < 0)
         return err_set(et, r, "could not start: %s", err_string(r));
-    r = bus_create(connector->loop, &bus_config, &connector->bus, et);
+    r = start_link(process, et);
     if (r < 0)
         return r;
     return listeners_open(connector, et);

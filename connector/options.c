@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #include "connector/auth.h"
+#include "connector/curve_link.h"
 #include "connector/door.h"
 #include "connector/tls_certificates.h"
 #include "connector/tls_context.h"
@@ -64,6 +65,17 @@ const struct option connector_options[] = {
      NULL},
     {"broker.endpoint", OPTION_STRING, AT(broker_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
      "ZeroMQ endpoint of the broker", NULL},
+    /* a broker that is asked by name over a network must prove that it is the one */
+    {"broker.plain", OPTION_BOOL, AT(plain), "false", 0, 0, true,
+     "without keys to other machines too: only where the network encrypts and authenticates, as "
+     "WireGuard does",
+     NULL},
+    /* no file has a name that fits everywhere: without keys only a broker on this machine is used
+     */
+    {"broker.curve.server_key", OPTION_STRING, AT(server_key), "", 0, 4096, true,
+     "file with the broker's public key, from beckonctl keygen; empty: no encryption", NULL},
+    {"broker.curve.secret_key", OPTION_STRING, AT(secret_key), "", 0, 4096, true,
+     "file with this connector's own key pair, from beckonctl keygen", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
      "keys that tokens are checked with, at least one: "
      "( { kid = \"dev\"; algorithm = \"HS256\"; file = \"dev.hs256\"; } )",
@@ -109,6 +121,7 @@ int options_check(struct option_set *set, struct err_text *et)
     const struct options *options = set->values;
     struct tls_context *tls;
     enum log_level level;
+    struct curve_link link;
     struct auth *auth;
     int r;
 
@@ -126,5 +139,8 @@ int options_check(struct option_set *set, struct err_text *et)
     if (r < 0)
         return r;
     tls_context_unref(tls);
-    return 0;
+    r = curve_link_load(options, options->broker_endpoint, &set->config, &link, et);
+    if (r == 0)
+        curve_link_wipe(&link);
+    return r;
 }

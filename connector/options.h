@@ -30,6 +30,8 @@ struct options {
     uint32_t max_connections;
     struct tls_options tls;
     const char *broker_endpoint;
+    bool plain;
+    const char *server_key, *secret_key;
     const char *auth_issuer;
     const char *auth_audience;
     uint32_t auth_leeway_s;

@@ -1,5 +1,5 @@
 """A TCP proxy whose network can fail: frozen, it forwards nothing and closes nothing, as a phone's
-network does when it goes away."""
+network does when it goes away. What went through it can be kept, as a stranger on the way would."""
 import selectors
 import socket
 import threading
@@ -8,8 +8,9 @@ from .stack import HOST
 
 
 class Proxy:
-    def __init__(self, port):
+    def __init__(self, port, record=False):
         self.target = port
+        self.recorded = bytearray() if record else None
         self.listener = socket.create_server((HOST, 0))
         self.port = self.listener.getsockname()[1]
         self.frozen = threading.Event()
@@ -47,6 +48,8 @@ class Proxy:
         try:
             raw = sock.recv(65536)
             if raw:
+                if self.recorded is not None:
+                    self.recorded += raw
                 other.sendall(raw)
                 return
         except OSError:
