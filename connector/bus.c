@@ -4,13 +4,16 @@
  * is connected), UP (WELCOME has come). Every way a link can end sets a reason and posts one task
  * that closes the socket, so that no socket is closed under a callback that uses it. Records of a
  * turn share one frame, because a ZeroMQ message costs more than the records in it; a frame that
- * can't be sent stays, grows, and is tried again, and its owner is told when to stop filling it. */
+ * can't be sent stays, grows, and is tried again, and its owner is told when to stop filling it.
+ * One that is full waits behind those before it: an announcement may be larger than any single
+ * message that a broker takes. */
 #include "connector/bus.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 #include <zmq.h>
 
@@ -30,9 +33,10 @@
 #define SILENT_INTERVALS 3
 /* How soon a frame that found the link full is tried again. */
 #define RETRY_MS 2
-/* A frame this large that can't be sent means that the broker is behind by more than it takes in
- * at once. */
-#define CONGESTED_BYTES (4u << 20)
+/* The next record begins another frame: far below what a broker takes (docs/wire.md), and some ten
+ * milliseconds of its work. One this large that can't be sent means that the broker is behind by
+ * more than it takes in at once. */
+#define FRAME_BYTES (4u << 20)
 /* Memory the frame keeps from turn to turn: an ordinary full turn. */
 #define FRAME_KEEP_BYTES (1u << 20)
 /* Frames read in one turn: the broker sends one a turn, so more than a few are a backlog. */
@@ -51,6 +55,11 @@ struct reason {
     uint64_t at_ms;
 };
 
+struct full_frame {
+    STAILQ_ENTRY(full_frame) link;
+    struct buf data;
+};
+
 struct bus {
     struct loop *loop;
     struct bus_config config;
@@ -60,8 +69,10 @@ struct bus {
     unsigned socket_number;
     enum bus_state state;
     uint8_t instance[WIRE_INSTANCE_SIZE];
-    struct buf frame;
-    struct timer connect; /* DOWN: make a socket; GREETING: give up */
+    STAILQ_HEAD(, full_frame) full; /* oldest first */
+    struct buf frame;               /* the one that is forming; comes after them */
+    bool blocked;                   /* the last send found no room */
+    struct timer connect;           /* DOWN: make a socket; GREETING: give up */
     struct timer heartbeat, retry;
     struct loop_task drop; /* posted when the link failed */
     char why[256];         /* it failed; "" = it did not */
@@ -102,6 +113,23 @@ static void tell(struct bus *bus)
     log_warning(NULL, "could not link to %s: %s", bus->config.endpoint, bus->why);
 }
 
+static void drop_full(struct bus *bus, struct full_frame *full)
+{
+    STAILQ_REMOVE_HEAD(&bus->full, link);
+    buf_release(&full->data);
+    free(full);
+}
+
+static void release_frames(struct bus *bus)
+{
+    struct full_frame *full;
+
+    while ((full = STAILQ_FIRST(&bus->full)) != NULL)
+        drop_full(bus, full);
+    buf_release(&bus->frame);
+    bus->blocked = false;
+}
+
 static void on_drop(void *arg)
 {
     struct bus *bus = arg;
@@ -110,7 +138,7 @@ static void on_drop(void *arg)
     bus_socket_close(&bus->socket, 0);
     loop_timer_cancel(bus->loop, &bus->heartbeat);
     loop_timer_cancel(bus->loop, &bus->retry);
-    buf_release(&bus->frame);
+    release_frames(bus);
     bus->state = BUS_DOWN;
     loop_timer_add(bus->loop, &bus->connect, bus->backoff_ms);
     if (was_up) {
@@ -123,37 +151,62 @@ static void on_drop(void *arg)
     bus->why[0] = '\0';
 }
 
-static void send_frame(struct bus *bus)
+/* True when it is with ZeroMQ. */
+static bool send_buf(struct bus *bus, const struct buf *frame)
 {
     int r;
 
-    if (!buf_ok(&bus->frame)) {
+    if (!buf_ok(frame)) {
         fail_link(bus, 0, "out of memory for a frame");
-        return;
+        return false;
     }
-    r = bus_socket_send(&bus->socket, &bus->frame);
+    r = bus_socket_send(&bus->socket, frame);
+    bus->blocked = r == ERR_AGAIN;
     if (r == ERR_AGAIN) {
         if (!timer_armed(&bus->retry)) {
             bus->config.metrics->sends_blocked++;
             loop_timer_add(bus->loop, &bus->retry, RETRY_MS);
         }
-        return;
+        return false;
     }
     if (r < 0) {
         fail_link(bus, 0, zmq_strerror(errno));
-        return;
+        return false;
     }
-    loop_timer_cancel(bus->loop, &bus->retry);
     bus->config.metrics->frames_sent++;
     bus->last_sent_ms = loop_now_ms(bus->loop);
+    return true;
+}
+
+static void send_frame(struct bus *bus)
+{
+    if (!send_buf(bus, &bus->frame))
+        return;
+    loop_timer_cancel(bus->loop, &bus->retry);
     if (bus->frame.cap > FRAME_KEEP_BYTES)
         buf_release(&bus->frame);
     else
         buf_clear(&bus->frame);
 }
 
+/* The frame that is forming has enough. */
+static void set_aside(struct bus *bus)
+{
+    struct full_frame *full = malloc(sizeof(*full));
+
+    if (full == NULL) {
+        fail_link(bus, 0, "out of memory for a frame");
+        return;
+    }
+    full->data = bus->frame;
+    bus->frame = (struct buf){0};
+    STAILQ_INSERT_TAIL(&bus->full, full, link);
+}
+
 static struct buf *frame_to_fill(struct bus *bus)
 {
+    if (bus->frame.len >= FRAME_BYTES && buf_ok(&bus->frame))
+        set_aside(bus);
     if (bus->frame.len == 0)
         wire_begin(&bus->frame);
     return &bus->frame;
@@ -162,8 +215,16 @@ static struct buf *frame_to_fill(struct bus *bus)
 static void on_turn_end(void *arg)
 {
     struct bus *bus = arg;
+    struct full_frame *full;
 
-    if (bus->state != BUS_DOWN && bus->why[0] == '\0' && bus->frame.len > 0)
+    if (bus->state == BUS_DOWN || bus->why[0] != '\0')
+        return;
+    while ((full = STAILQ_FIRST(&bus->full)) != NULL) {
+        if (!send_buf(bus, &full->data))
+            return;
+        drop_full(bus, full);
+    }
+    if (bus->frame.len > 0)
         send_frame(bus);
 }
 
@@ -179,7 +240,7 @@ struct buf *bus_frame(struct bus *bus)
 
 bool bus_congested(const struct bus *bus)
 {
-    return bus->frame.len > CONGESTED_BYTES && timer_armed(&bus->retry);
+    return bus->blocked && (!STAILQ_EMPTY(&bus->full) || bus->frame.len >= FRAME_BYTES);
 }
 
 /* The link's own records: WELCOME, PING, REFUSE. */
@@ -392,6 +453,7 @@ int bus_create(struct loop *loop, const struct bus_config *config, struct bus **
     if (config->curve != NULL)
         bus->curve = *config->curve;
     bus->backoff_ms = BACKOFF_FIRST_MS;
+    STAILQ_INIT(&bus->full);
     timer_init(&bus->connect, on_connect_timer);
     timer_init(&bus->heartbeat, on_heartbeat);
     timer_init(&bus->retry, on_retry);
@@ -418,7 +480,7 @@ void bus_destroy(struct bus *bus)
     loop_unpost(bus->loop, &bus->drop);
     if (bus->context != NULL)
         zmq_ctx_term(bus->context); /* waits for the linger at most */
-    buf_release(&bus->frame);
+    release_frames(bus);
     curve_link_wipe(&bus->curve);
     free(bus);
 }

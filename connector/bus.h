@@ -46,8 +46,9 @@ void bus_destroy(struct bus *bus);
 /* Other keys, from the next link on: the one that is up has proved itself with the old ones. */
 void bus_set_keys(struct bus *bus, const struct curve_link *curve);
 
-/* The frame of this turn, to append records to; NULL while the link is not up. It is sent at the
- * end of the turn, or as soon as the link has room. */
+/* The frame of this turn, to append one record to; NULL while the link is not up. It is sent at the
+ * end of the turn, or as soon as the link has room. The pointer holds while the link does; asking
+ * again before each record is what begins another frame when this one is full. */
 struct buf *bus_frame(struct bus *bus);
 /* True when the link takes no more and much is waiting: the moment to stop reading from clients. */
 bool bus_congested(const struct bus *bus);

@@ -1,9 +1,9 @@
 /* session_announce - a broker that just said WELCOME knows nothing, or what it knows is old.
  *
- * Everything goes into one frame: the announcements, the sessions that ended, the Wills, the OPENs
- * that wait, ANNOUNCE_END,
- * then the unanswered requests. Some 150 bytes a session, so 50,000 sessions are 8 MB once in the
- * life of a link. What is appended to the frame afterwards comes after all of it. */
+ * Everything is put at once: the announcements, the sessions that ended, the Wills, the OPENs that
+ * wait, ANNOUNCE_END, then the unanswered requests. Some 150 bytes a session, so 50,000 sessions
+ * are 8 MB once in the life of a link; with large Wills and all the requests that may wait it can
+ * be hundreds, in as many frames as it takes. What is put afterwards comes after all of it. */
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
@@ -32,8 +32,9 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
     return (uint32_t)((client->lease_until_ms - now_ms) / 1000);
 }
 
-static void announce(struct conn *c, struct buf *frame)
+static void announce(struct conn *c)
 {
+    struct buf *frame = bus_frame(c->connector->bus);
     uint64_t now_ms = loop_now_ms(c->connector->loop);
     struct session_lists lists;
     struct wire_announce record = {
@@ -57,28 +58,29 @@ static void announce(struct conn *c, struct buf *frame)
 
 static void send_again(uint8_t type, uint8_t *record, size_t len, void *arg)
 {
-    struct buf *frame = arg;
+    struct connector *connector = arg;
 
     (void)type;
     wire_mark_resend(record, len);
-    wire_put_raw(frame, bytes_of(record, (uint32_t)len));
+    wire_put_raw(bus_frame(connector->bus), bytes_of(record, (uint32_t)len));
 }
 
 void session_announce_all(struct connector *connector, const struct wire_welcome *welcome)
 {
     struct conn_lists *lists = &connector->conns->lists;
-    struct buf *frame = bus_frame(connector->bus);
+    uint64_t now_ms = loop_now_ms(connector->loop);
     struct conn *c;
 
     bus_requests_set_credit(connector->requests, welcome->credit);
     TAILQ_FOREACH(c, &lists->in[CONN_ACTIVE], state_link)
-    announce(c, frame);
+    announce(c);
     TAILQ_FOREACH(c, &lists->in[CONN_STALLED], state_link)
-    announce(c, frame);
-    ended_announce(connector->ended, loop_now_ms(connector->loop), frame);
-    wills_announce(connector->wills, loop_now_ms(connector->loop), frame);
+    announce(c);
+    /* each 64 MB at most (main.c), which one frame may have */
+    ended_announce(connector->ended, now_ms, bus_frame(connector->bus));
+    wills_announce(connector->wills, now_ms, bus_frame(connector->bus));
     TAILQ_FOREACH(c, &lists->in[CONN_OPENING], state_link)
     session_open(c);
-    wire_put_empty(frame, WIRE_ANNOUNCE_END);
-    bus_requests_each(connector->requests, send_again, frame);
+    wire_put_empty(bus_frame(connector->bus), WIRE_ANNOUNCE_END);
+    bus_requests_each(connector->requests, send_again, connector);
 }

@@ -33,6 +33,7 @@ static char endpoint[128];
 static uint8_t peer_id[64];
 static size_t peer_id_len;
 static zmq_msg_t message; /* the frame being read */
+size_t largest_frame;
 static struct wire_reader reader;
 static struct wire_record record;
 static struct buf frame;
@@ -191,6 +192,8 @@ static void receive_frame(void)
     }
     peer_id_len = (size_t)n;
     ck_assert_int_ge(zmq_msg_recv(&message, router, 0), 0);
+    if (zmq_msg_size(&message) > largest_frame)
+        largest_frame = zmq_msg_size(&message);
     ck_assert_int_eq(
         wire_open_frame(bytes_of(zmq_msg_data(&message), (uint32_t)zmq_msg_size(&message)), &reader,
                         &version),

@@ -10,6 +10,7 @@
 #include "connector/mqtt_codec.h"
 
 extern struct connector connector;
+extern size_t largest_frame; /* that the router received */
 
 /* Checked fixture. The link is not up yet. */
 void connector_set_up(void);

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "connector/bus.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 
@@ -208,6 +209,27 @@ START_TEST(test_back_pressure)
     expect_packet(fd, MQTT_PINGRESP); /* in its turn: after the publish */
     send_published(token + 1, MQTT_SUCCESS);
     ck_assert_uint_eq(expect_packet(fd, MQTT_PUBACK).data[3], 2);
+}
+END_TEST
+
+/* More than a broker takes in one message would never get there, nor anything behind it. */
+START_TEST(test_full_frames)
+{
+    static uint8_t payload[200000];
+    struct wire_publish record = {.kind = WIRE_TO_USER,
+                                  .from = bytes_of_string("bob"),
+                                  .from_device = bytes_of_string("phone"),
+                                  .to = bytes_of_string("alice"),
+                                  .payload = bytes_of(payload, sizeof(payload))};
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    for (record.token = 1; record.token <= 50; record.token++)
+        wire_put_publish(bus_frame(connector.bus), &record);
+    for (uint64_t token = 1; token <= 50; token++)
+        ck_assert_uint_eq(expect_record(WIRE_PUBLISH)->publish.token, token);
+    ck_assert_uint_ge(largest_frame, sizeof(payload));
+    ck_assert_uint_le(largest_frame, (4u << 20) + sizeof(payload) + 1000);
 }
 END_TEST
 
@@ -534,6 +556,7 @@ int main(void)
     tcase_add_test(messages, test_state);
     tcase_add_test(messages, test_refused_publish_ends_311);
     tcase_add_test(messages, test_back_pressure);
+    tcase_add_test(messages, test_full_frames);
     tcase_add_test(messages, test_deliveries_and_acknowledgements);
     tcase_add_test(messages, test_acknowledged_and_gone);
     tcase_add_test(messages, test_stale_connection);
