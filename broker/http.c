@@ -164,13 +164,27 @@ static const struct http_route *find_route(struct http_call *call, const char *p
     return NULL;
 }
 
+static void count_refused(struct metrics *metrics, enum token_why why)
+{
+    static const size_t counters[TOKEN_KIND_COUNT] = {
+#define TOKEN_KIND(name, text) [TOKEN_KIND_##name] = offsetof(struct metrics, http_tokens_##name),
+#define TOKEN_WHY(name, kind, text)
+#include "common/token_why.def"
+#undef TOKEN_KIND
+#undef TOKEN_WHY
+    };
+
+    ++*(uint64_t *)(void *)((char *)metrics + counters[token_why_kind(why)]);
+}
+
 /* True: go on. Else the call is answered. */
 static bool authorize(struct http_call *call)
 {
     static const char bearer[] = "Bearer ";
     const struct http *http = call->broker->http;
-    const char *why = "", *value = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
-                                                               MHD_HTTP_HEADER_AUTHORIZATION);
+    const char *value = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND,
+                                                    MHD_HTTP_HEADER_AUTHORIZATION);
+    enum token_why why;
     char detail[128];
 
     if (call->route->access == HTTP_ANYONE)
@@ -181,6 +195,7 @@ static bool authorize(struct http_call *call)
         return false;
     }
     if (!value || strncasecmp(value, bearer, sizeof(bearer) - 1) != 0) {
+        count_refused(&call->broker->metrics, TOKEN_WHY_MISSING);
         http_problem(call, MHD_HTTP_UNAUTHORIZED, "expected \"Authorization: Bearer TOKEN\"");
         return false;
     }
@@ -189,7 +204,8 @@ static bool authorize(struct http_call *call)
                      loop_wall_ms(call->broker->loop) / 1000, &call->claims, &why) == TOKEN_VALID)
         return true;
     /* expired or of another issuer as well: RFC 6750 section 3.1 */
-    snprintf(detail, sizeof(detail), "the token: %s", why);
+    count_refused(&call->broker->metrics, why);
+    snprintf(detail, sizeof(detail), "the token: %s", token_why_text(why));
     http_problem(call, MHD_HTTP_UNAUTHORIZED, detail);
     return false;
 }

@@ -89,14 +89,15 @@ static int read_tls(const struct options *o, const config_t *config, struct http
 
 /* --- all of it --- */
 
-int http_config_read_tokens(const struct options *options, const config_t *config,
-                            struct token_keys **ret_tokens, struct err_text *et)
+int http_config_read_tokens(const struct options *options, const char *key_dir,
+                            const config_t *config, struct token_keys **ret_tokens,
+                            struct err_text *et)
 {
     const struct token_policy policy = {.issuer = options->auth_issuer,
                                         .audience = options->auth_audience,
                                         .leeway_s = options->auth_leeway_s};
 
-    return auth_keys_load(&policy, config, ret_tokens, et);
+    return auth_keys_load(&policy, config, key_dir, ret_tokens, et);
 }
 
 int http_config_read(const struct options *options, const config_t *config,
@@ -108,7 +109,7 @@ int http_config_read(const struct options *options, const config_t *config,
     if (r == 0)
         r = read_tls(options, config, &read, et);
     if (r == 0)
-        r = http_config_read_tokens(options, config, &read.tokens, et);
+        r = http_config_read_tokens(options, options->auth_key_dir, config, &read.tokens, et);
     if (r == 0)
         *ret_config = read;
     else

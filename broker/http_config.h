@@ -19,8 +19,10 @@ struct http_config {
 MUST_CHECK int http_config_read(const struct options *options, const config_t *config,
                                 struct http_config *ret_config, struct err_text *et);
 void http_config_fini(struct http_config *config);
-/* The keys of tokens alone: all that a reload changes. Owned; NULL when none are configured. */
-MUST_CHECK int http_config_read_tokens(const struct options *options, const config_t *config,
-                                       struct token_keys **ret_tokens, struct err_text *et);
+/* The keys of tokens alone: all that a reload changes. Owned; NULL when none are configured. At a
+ * reload options are those in force, whose policy they borrow; config and key_dir are new. */
+MUST_CHECK int http_config_read_tokens(const struct options *options, const char *key_dir,
+                                       const config_t *config, struct token_keys **ret_tokens,
+                                       struct err_text *et);
 
 #endif

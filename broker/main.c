@@ -96,13 +96,14 @@ static int read_reloaded(struct process *process, struct token_keys **ret_tokens
 {
     struct broker *broker = &process->broker;
     const config_t *config = &process->reload.fresh->config;
+    const struct options *fresh = process->reload.fresh->values;
     int r = 0;
 
     if (bus_has_keys(broker))
-        r = curve_clients_read(process->reload.fresh->values, config, ret_clients, et);
+        r = curve_clients_read(fresh, config, ret_clients, et);
     /* Tokens are checked with the policy in force: issuer and audience are not reloadable. */
     if (r == 0)
-        r = http_config_read_tokens(&broker->options, config, ret_tokens, et);
+        r = http_config_read_tokens(&broker->options, fresh->auth_key_dir, config, ret_tokens, et);
     if (r == 0)
         r = routing_read(broker, config, &broker->routing, et);
     return r;
@@ -112,6 +113,7 @@ static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct options *options = &process->broker.options;
+    const struct options *fresh;
     struct token_keys *tokens = NULL;
     struct curve_clients clients = {0};
     struct err_text et = {""};
@@ -122,7 +124,8 @@ static void on_reload_signal(void *arg, int signo)
         log_error(NULL, "could not reload, the configuration in force stays");
         return;
     }
-    if (log_level_parse(((struct options *)process->reload.fresh->values)->log_level, &level) < 0) {
+    fresh = process->reload.fresh->values;
+    if (log_level_parse(fresh->log_level, &level) < 0) {
         log_error(NULL, "could not reload, the configuration in force stays: log.level is not one "
                         "of error, warning, info, debug");
         option_reload_drop(&process->reload);

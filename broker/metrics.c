@@ -15,7 +15,7 @@ void metrics_log(const struct metrics *metrics)
 #include "broker/metrics.def"
 #undef METRIC
     };
-    char line[2048];
+    char line[4096]; /* as much as the log takes */
     size_t len = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(table) && len < sizeof(line); i++) {

@@ -95,10 +95,15 @@ const struct option broker_options[] = {
      "PEM file with the certificate's key", NULL},
     {"http.max_connections", OPTION_UINT, AT(http_max_connections), "256", 1, 65535, false,
      "HTTP clients at once; more wait until one leaves", NULL},
-    {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, false,
+    {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
      "keys whose tokens are good at the HTTP door, as in the connector's configuration: "
      "( { kid = \"...\"; algorithm = \"HS256\"; file = \"...\"; } )",
      auth_keys_check},
+    /* as the connector's: one folder may serve both */
+    {"auth.key_dir", OPTION_STRING, AT(auth_key_dir), "", 0, 4096, true,
+     "folder of further keys, a file each: KID.hs256 (a secret), KID.rs256.pem, KID.es256.pem "
+     "(public keys); empty: none",
+     NULL},
     {"auth.issuer", OPTION_STRING, AT(auth_issuer), "", 0, 255, false,
      "iss that tokens must have; empty: any", NULL},
     {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,

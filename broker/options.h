@@ -38,6 +38,7 @@ struct options {
     const char *http_listen;
     const char *http_tls_certificate, *http_tls_key;
     uint32_t http_max_connections;
+    const char *auth_key_dir;
     const char *auth_issuer, *auth_audience;
     uint32_t auth_leeway_s;
     const char *plugin_dir;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/auth_key_dir.h"
 #include "common/auto.h"
 
 static const char *const key_fields[] = {"kid", "algorithm", "file"};
@@ -90,21 +91,35 @@ static int add_key(struct token_keys *keys, const config_setting_t *key, struct 
     return token_keys_add_file(keys, kid, algorithm, path, et);
 }
 
-int auth_keys_load(const struct token_policy *policy, const config_t *config,
+static int add_folder(struct token_keys *keys, const config_t *config, const char *key_dir,
+                      struct err_text *et)
+{
+    AUTO_FREE char *path = auth_keys_path(config_lookup(config, "auth.key_dir"), key_dir);
+
+    if (path == NULL)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    return auth_key_dir_add(keys, path, et);
+}
+
+int auth_keys_load(const struct token_policy *policy, const config_t *config, const char *key_dir,
                    struct token_keys **ret_keys, struct err_text *et)
 {
     const config_setting_t *list = config_lookup(config, "auth.keys");
-    struct token_keys *keys = list ? token_keys_create(policy) : NULL;
+    struct token_keys *keys = NULL;
+    int r = 0;
 
-    if (list && !keys)
-        return err_set(et, ERR_NO_MEMORY, "out of memory");
-    for (int i = 0; list && i < config_setting_length(list); i++) {
-        int r = add_key(keys, config_setting_get_elem(list, (unsigned)i), et);
-
-        if (r < 0) {
-            token_keys_destroy(keys);
-            return r;
-        }
+    if (list != NULL || key_dir[0] != '\0') {
+        keys = token_keys_create(policy);
+        if (keys == NULL)
+            return err_set(et, ERR_NO_MEMORY, "out of memory");
+    }
+    for (int i = 0; r == 0 && list && i < config_setting_length(list); i++)
+        r = add_key(keys, config_setting_get_elem(list, (unsigned)i), et);
+    if (r == 0 && key_dir[0] != '\0')
+        r = add_folder(keys, config, key_dir, et);
+    if (r < 0) {
+        token_keys_destroy(keys);
+        return r;
     }
     *ret_keys = keys;
     return 0;

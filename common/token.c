@@ -122,36 +122,36 @@ static json_t *take_object(char *text)
 
 /* The key for this header, or NULL and *ret_why. */
 static const struct token_key *pick_key(const struct token_keys *keys, const json_t *header,
-                                        const char **ret_why)
+                                        enum token_why *ret_why)
 {
     const json_t *kid = json_object_get(header, "kid"), *alg = json_object_get(header, "alg");
     const struct token_key *key;
 
-    *ret_why = "malformed header";
+    *ret_why = TOKEN_WHY_HEADER;
     if ((kid != NULL && !json_is_string(kid)) || !json_is_string(alg))
         return NULL;
-    *ret_why = "unknown critical header"; /* RFC 7515 section 4.1.11: we know none */
+    *ret_why = TOKEN_WHY_CRITICAL; /* RFC 7515 section 4.1.11: we know none */
     if (json_object_get(header, "crit") != NULL)
         return NULL;
 
-    *ret_why = "unknown key";
+    *ret_why = TOKEN_WHY_UNKNOWN_KEY;
     key = find_kid(keys, kid == NULL ? "" : json_string_value(kid));
     if (key == NULL && kid == NULL && keys->count == 1)
         key = &keys->keys[0];
     if (key == NULL)
         return NULL;
-    *ret_why = "algorithm is not the key's";
+    *ret_why = TOKEN_WHY_ALGORITHM;
     return strcmp(key->algorithm, json_string_value(alg)) == 0 ? key : NULL;
 }
 
 /* Verifies the signature. Returns the claims, owned, or NULL and *ret_why. */
 static json_t *verified_claims(const struct token_keys *keys, const char *text,
-                               const char **ret_why)
+                               enum token_why *ret_why)
 {
     jwt_t *jwt = NULL;
 
     /* Without a key libjwt parses and verifies nothing. */
-    *ret_why = "malformed";
+    *ret_why = TOKEN_WHY_MALFORMED;
     if (jwt_decode(&jwt, text, NULL, 0) != 0)
         return NULL;
     json_t *header = take_object(jwt_get_headers_json(jwt, NULL));
@@ -163,12 +163,12 @@ static json_t *verified_claims(const struct token_keys *keys, const char *text,
     if (key == NULL)
         return NULL;
 
-    *ret_why = "bad signature";
+    *ret_why = TOKEN_WHY_SIGNATURE;
     int result = jwt_decode(&jwt, text, key->data, (int)key->len); /* a file's: fits */
     ERR_clear_error(); /* TLS reads the same queue and would take it for an error of its own */
     if (result != 0)
         return NULL;
-    *ret_why = "malformed";
+    *ret_why = TOKEN_WHY_MALFORMED;
     json_t *claims = take_object(jwt_get_grants_json(jwt, NULL));
     jwt_free(jwt);
     return claims;
@@ -239,14 +239,14 @@ static bool audience_good(const json_t *claims, const char *wanted)
 
 static enum token_verdict check_claims(const struct token_policy *policy, const json_t *claims,
                                        uint64_t wall_s, struct token_claims *ret_claims,
-                                       const char **ret_why)
+                                       enum token_why *ret_why)
 {
     struct token_claims got = {0};
     const json_t *service = json_object_get(claims, "svc");
     uint64_t not_before_s;
     bool has_expiry, has_not_before, has_issued;
 
-    *ret_why = "malformed claims";
+    *ret_why = TOKEN_WHY_CLAIMS;
     if (!get_name(claims, "sub", name_is_user, got.user) || got.user[0] == '\0' ||
         !get_name(claims, "dev", name_is_device, got.device) ||
         (service != NULL && !json_is_boolean(service)) ||
@@ -257,15 +257,15 @@ static enum token_verdict check_claims(const struct token_policy *policy, const 
     got.service = json_is_true(service);
 
     if (wall_s >= got.expires_s + policy->leeway_s)
-        *ret_why = "expired";
+        *ret_why = TOKEN_WHY_EXPIRED;
     else if (not_before_s > wall_s + policy->leeway_s)
-        *ret_why = "not yet valid";
+        *ret_why = TOKEN_WHY_EARLY;
     else if (got.issued_s > wall_s + policy->leeway_s)
-        *ret_why = "issued in the future";
+        *ret_why = TOKEN_WHY_FUTURE;
     else if (!issuer_good(claims, policy->issuer))
-        *ret_why = "other issuer";
+        *ret_why = TOKEN_WHY_ISSUER;
     else if (!audience_good(claims, policy->audience))
-        *ret_why = "other audience";
+        *ret_why = TOKEN_WHY_AUDIENCE;
     else {
         *ret_claims = got;
         return TOKEN_VALID;
@@ -274,17 +274,17 @@ static enum token_verdict check_claims(const struct token_policy *policy, const 
 }
 
 enum token_verdict token_verify(const struct token_keys *keys, struct bytes text, uint64_t wall_s,
-                                struct token_claims *ret_claims, const char **ret_why)
+                                struct token_claims *ret_claims, enum token_why *ret_why)
 {
     char copy[TOKEN_MAX_LEN + 1]; /* libjwt wants a string */
 
-    *ret_why = "missing";
+    *ret_why = TOKEN_WHY_MISSING;
     if (text.len == 0)
         return TOKEN_UNVERIFIABLE;
-    *ret_why = "too long";
+    *ret_why = TOKEN_WHY_TOO_LONG;
     if (text.len > TOKEN_MAX_LEN)
         return TOKEN_UNVERIFIABLE;
-    *ret_why = "malformed";
+    *ret_why = TOKEN_WHY_MALFORMED;
     if (!shape_valid(text)) /* so it has no NUL either */
         return TOKEN_UNVERIFIABLE;
     memcpy(copy, text.data, text.len);

@@ -35,6 +35,29 @@ enum token_verdict {
     TOKEN_REFUSED, /* signature good, but expired, not yet valid, other issuer or audience: 0x87 */
 };
 
+/* Why a token grants nothing. */
+enum token_why {
+#define TOKEN_KIND(name, text)
+#define TOKEN_WHY(name, kind, text) TOKEN_WHY_##name,
+#include "common/token_why.def"
+#undef TOKEN_KIND
+#undef TOKEN_WHY
+};
+
+/* The same, as counters tell it apart. */
+enum token_kind {
+#define TOKEN_KIND(name, text) TOKEN_KIND_##name,
+#define TOKEN_WHY(name, kind, text)
+#include "common/token_why.def"
+#undef TOKEN_KIND
+#undef TOKEN_WHY
+    TOKEN_KIND_COUNT
+};
+
+/* A constant phrase ("expired", "unknown key", ...), never NULL. */
+const char *token_why_text(enum token_why why);
+enum token_kind token_why_kind(enum token_why why);
+
 /* An empty set. Returns owned, NULL when out of memory. policy's strings are borrowed for the
  * set's life. */
 struct token_keys *token_keys_create(const struct token_policy *policy);
@@ -45,10 +68,10 @@ void token_keys_destroy(struct token_keys *keys);
 MUST_CHECK int token_keys_add_file(struct token_keys *keys, const char *kid, const char *algorithm,
                                    const char *file, struct err_text *et);
 
-/* Verifies text at wall_s (seconds since the epoch). On TOKEN_VALID fills ret_claims; else ret_why
- * is a constant phrase for the log ("expired", "unknown key", ...), never NULL. */
+/* Verifies text at wall_s (seconds since the epoch). On TOKEN_VALID fills ret_claims, else
+ * ret_why. */
 enum token_verdict token_verify(const struct token_keys *keys, struct bytes text, uint64_t wall_s,
-                                struct token_claims *ret_claims, const char **ret_why);
+                                struct token_claims *ret_claims, enum token_why *ret_why);
 
 /* Signs claims with an HS256 secret file (as above) and kid. Returns owned text (free), or NULL
  * with et. For beckonctl and tests. */

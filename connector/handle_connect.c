@@ -98,15 +98,19 @@ static struct refusal check_names(const struct mqtt_connect *connect)
 static struct refusal check_token(struct conn *c, const struct mqtt_connect *connect)
 {
     struct token_claims claims;
-    const char *why = "";
+    enum token_why why;
     uint8_t reason;
 
-    if (!connect->has_password || connect->password.len == 0)
+    if (!connect->has_password || connect->password.len == 0) {
+        auth_count(&c->connector->metrics, TOKEN_WHY_MISSING);
         return refuse(MQTT_BAD_CREDENTIALS, "the token is missing");
+    }
     reason = auth_check(c->connector->auth, connect->password, connect->username,
                         connect->client_id, loop_wall_ms(c->connector->loop) / 1000, &claims, &why);
-    if (reason != MQTT_SUCCESS)
-        return refuse(reason, why);
+    if (reason != MQTT_SUCCESS) {
+        auth_count(&c->connector->metrics, why);
+        return refuse(reason, token_why_text(why));
+    }
     c->client->service = claims.service;
     c->client->token_issued_s = claims.issued_s;
     c->client->token_expires_s = claims.expires_s;

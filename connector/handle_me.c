@@ -16,14 +16,16 @@ struct refusal me_token(struct conn *c, struct bytes payload)
 {
     struct client *client = c->client;
     struct token_claims claims;
-    const char *why = "";
+    enum token_why why;
     uint8_t reason =
         auth_check(c->connector->auth, payload, client_user(client), client_device(client),
                    loop_wall_ms(c->connector->loop) / 1000, &claims, &why);
 
     /* The connection is authenticated; what is refused is this token, whatever is wrong with it. */
-    if (reason != MQTT_SUCCESS)
-        return (struct refusal){MQTT_NOT_AUTHORIZED, why};
+    if (reason != MQTT_SUCCESS) {
+        auth_count(&c->connector->metrics, why);
+        return (struct refusal){MQTT_NOT_AUTHORIZED, token_why_text(why)};
+    }
     client->token_issued_s = claims.issued_s;
     client->token_expires_s = claims.expires_s;
     keepalive_arm(c);

@@ -118,13 +118,13 @@ static int read_fresh(struct process *process, struct curve_link *ret_link, stru
 {
     const struct options *in_force = &process->connector.options;
     const struct option_set *fresh = process->reload.fresh;
-    int r = curve_link_load(fresh->values, in_force->broker_endpoint, &fresh->config, ret_link, et);
+    const struct options *values = fresh->values;
+    int r = curve_link_load(values, in_force->broker_endpoint, &fresh->config, ret_link, et);
 
     if (r == 0)
-        r = auth_create(in_force, &fresh->config, ret_auth, et);
+        r = auth_create(in_force, values->auth_key_dir, &fresh->config, ret_auth, et);
     if (r == 0)
-        r = doors_read_tls(in_force, &((const struct options *)fresh->values)->tls, &fresh->config,
-                           ret_tls, et);
+        r = doors_read_tls(in_force, &values->tls, &fresh->config, ret_tls, et);
     return r;
 }
 
@@ -242,7 +242,8 @@ static int start_parts(struct process *process, struct err_text *et)
     if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
         connector->wills == NULL || connector->ended == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
-    r = auth_create(&connector->options, &process->options.config, &connector->auth, et);
+    r = auth_create(&connector->options, connector->options.auth_key_dir, &process->options.config,
+                    &connector->auth, et);
     if (r == 0)
         r = doors_read_tls(&connector->options, &connector->options.tls, &process->options.config,
                            &connector->tls, et);

@@ -77,9 +77,14 @@ const struct option connector_options[] = {
     {"broker.curve.secret_key", OPTION_STRING, AT(secret_key), "", 0, 4096, true,
      "file with this connector's own key pair, from beckonctl keygen", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
-     "keys that tokens are checked with, at least one: "
+     "keys that tokens are checked with, at least one here or in auth.key_dir: "
      "( { kid = \"dev\"; algorithm = \"HS256\"; file = \"dev.hs256\"; } )",
      auth_keys_check},
+    /* beside auth.keys; empty, because which folder it is says nobody but the installation */
+    {"auth.key_dir", OPTION_STRING, AT(auth_key_dir), "", 0, 4096, true,
+     "folder of further keys, a file each: KID.hs256 (a secret), KID.rs256.pem, KID.es256.pem "
+     "(public keys); empty: none",
+     NULL},
     {"auth.issuer", OPTION_STRING, AT(auth_issuer), "", 0, 255, false,
      "what a token's iss must be; empty: not checked", NULL},
     {"auth.audience", OPTION_STRING, AT(auth_audience), "", 0, 255, false,
@@ -131,7 +136,7 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     r = doors_check(options, et);
     if (r == 0)
-        r = auth_create(options, &set->config, &auth, et);
+        r = auth_create(options, options->auth_key_dir, &set->config, &auth, et);
     if (r < 0)
         return r;
     auth_destroy(auth);

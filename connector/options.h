@@ -32,6 +32,7 @@ struct options {
     const char *broker_endpoint;
     bool plain;
     const char *server_key, *secret_key;
+    const char *auth_key_dir;
     const char *auth_issuer;
     const char *auth_audience;
     uint32_t auth_leeway_s;

@@ -116,12 +116,12 @@ START_TEST(test_loads_keys_beside_the_configuration)
 {
     struct token_keys *keys = NULL;
     struct token_claims claims;
-    const char *why;
+    enum token_why why;
     char *token = sign(JWT_ALG_HS256, "dev", GOOD, SECRET);
 
     read_list("auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; file = \"secret\"; }, "
               "{ kid = \"rsa\"; algorithm = \"RS256\"; file = \"rsa\"; } ); };");
-    ck_assert_msg(auth_keys_load(&any_policy, &config, &keys, &et) == 0, "%s", et.text);
+    ck_assert_msg(auth_keys_load(&any_policy, &config, "", &keys, &et) == 0, "%s", et.text);
     ck_assert_ptr_nonnull(keys);
     ck_assert_int_eq(token_verify(keys, bytes_of_string(token), NOW, &claims, &why), TOKEN_VALID);
     ck_assert_str_eq(claims.user, "alice");
@@ -135,7 +135,7 @@ START_TEST(test_without_the_option_there_are_none)
     struct token_keys *keys = (struct token_keys *)&any_policy;
 
     read_list("auth = { };");
-    ck_assert_int_eq(auth_keys_load(&any_policy, &config, &keys, &et), 0);
+    ck_assert_int_eq(auth_keys_load(&any_policy, &config, "", &keys, &et), 0);
     ck_assert_ptr_null(keys);
 }
 END_TEST
@@ -145,7 +145,7 @@ static void not_loaded(const char *text, const char *part)
     struct token_keys *const untouched = (struct token_keys *)&any_policy, *keys = untouched;
 
     read_list(text);
-    ck_assert_int_eq(auth_keys_load(&any_policy, &config, &keys, &et), ERR_CONFIG);
+    ck_assert_int_eq(auth_keys_load(&any_policy, &config, "", &keys, &et), ERR_CONFIG);
     ck_assert_msg(strstr(et.text, part) != NULL, "%s", et.text);
     ck_assert_ptr_eq(keys, untouched);
 }

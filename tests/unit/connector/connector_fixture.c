@@ -93,7 +93,7 @@ static void load_options(void)
                             "file = \"dev.hs256\"; } ); };");
     option_set_init(&set, connector_options, connector_option_count, &connector.options);
     ck_assert_msg(option_set_load(&set, config_file, NULL, 0, &et) == 0, "%s", et.text);
-    ck_assert_msg(auth_create(&connector.options, &set.config, &connector.auth, &et) == 0, "%s",
+    ck_assert_msg(auth_create(&connector.options, "", &set.config, &connector.auth, &et) == 0, "%s",
                   et.text);
 }
 

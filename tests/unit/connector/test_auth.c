@@ -8,6 +8,7 @@
 
 #include "common/auto.h"
 
+#include "connector/connector.h"
 #include "connector/mqtt_codec.h"
 
 #include "tests/support/run_suite.h"
@@ -19,6 +20,7 @@ static struct option_set set;
 static struct options options;
 static struct auth *auth;
 static struct err_text et;
+static struct metrics metrics;
 
 static void write_file(const char *file, const char *text)
 {
@@ -38,6 +40,7 @@ static void set_up(void)
     write_file(key_file, "0123456789abcdef0123456789abcdef\n");
     option_set_init(&set, connector_options, connector_option_count, &options);
     et.text[0] = '\0';
+    metrics = (struct metrics){0};
     auth = NULL;
 }
 
@@ -61,21 +64,22 @@ static void load_dev_key(void)
     ck_assert_msg(load("auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; "
                        "file = \"dev.hs256\"; } ); };") == 0,
                   "%s", et.text);
-    ck_assert_msg(auth_create(&options, &set.config, &auth, &et) == 0, "%s", et.text);
+    ck_assert_msg(auth_create(&options, options.auth_key_dir, &set.config, &auth, &et) == 0, "%s",
+                  et.text);
 }
 
 static uint8_t check(const struct token_claims *claims, const char *user, const char *device,
                      struct token_claims *ret_claims)
 {
     AUTO_FREE char *token = token_sign_hs256(claims, "dev", key_file, &et);
-    const char *why = NULL;
+    enum token_why why;
     uint8_t reason;
 
     ck_assert_msg(token != NULL, "%s", et.text);
     reason = auth_check(auth, bytes_of_string(token), bytes_of_string(user),
                         bytes_of_string(device), NOW_S, ret_claims, &why);
     if (reason != MQTT_SUCCESS)
-        ck_assert_ptr_nonnull(why);
+        auth_count(&metrics, why);
     return reason;
 }
 
@@ -115,19 +119,24 @@ START_TEST(test_not_for_this_one)
     ck_assert_uint_eq(check(&(struct token_claims){.user = "bob", .expires_s = NOW_S - 100}, "bob",
                             "phone", &got),
                       MQTT_NOT_AUTHORIZED);
+    ck_assert_uint_eq(metrics.tokens_user, 1);
+    ck_assert_uint_eq(metrics.tokens_device, 1);
+    ck_assert_uint_eq(metrics.tokens_expired, 1);
+    ck_assert_uint_eq(metrics.tokens_malformed, 0);
 }
 END_TEST
 
 START_TEST(test_unverifiable)
 {
     struct token_claims got;
-    const char *why = NULL;
+    enum token_why why;
 
     load_dev_key();
     ck_assert_uint_eq(auth_check(auth, bytes_of_string("no.token.atall"), bytes_of_string("bob"),
                                  bytes_of_string("phone"), NOW_S, &got, &why),
                       MQTT_BAD_CREDENTIALS);
-    ck_assert_ptr_nonnull(why);
+    auth_count(&metrics, why);
+    ck_assert_uint_eq(metrics.tokens_malformed, 1);
 }
 END_TEST
 
@@ -158,7 +167,8 @@ START_TEST(test_missing_file)
     ck_assert_int_eq(load("auth = { keys = ( { kid = \"dev\"; algorithm = \"HS256\"; "
                           "file = \"absent\"; } ); };"),
                      0);
-    ck_assert_int_eq(auth_create(&options, &set.config, &auth, &et), ERR_CONFIG);
+    ck_assert_int_eq(auth_create(&options, options.auth_key_dir, &set.config, &auth, &et),
+                     ERR_CONFIG);
     ck_assert_msg(strstr(et.text, "absent") != NULL, "%s", et.text);
 }
 END_TEST
