@@ -47,12 +47,13 @@ static void free_buffers(struct conn *c)
     c->in_len = c->in_cap = 0;
     outq_fini(&c->outq);
     inflight_fini(&c->inflight);
-    if (c->client != NULL)
-        inflight_fini(&c->client->notified);
     free(c->pubacks);
     c->pubacks = NULL;
-    if (c->client != NULL)
+    if (c->client != NULL) {
+        inflight_fini(&c->client->notified);
+        held_drop(&c->client->held);
         free(c->client->will);
+    }
     free(c->client);
     c->client = NULL;
 }

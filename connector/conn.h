@@ -17,6 +17,7 @@
 
 #include "connector/conn_state.h"
 #include "connector/connector.h"
+#include "connector/held.h"
 #include "connector/inflight.h"
 #include "connector/mqtt_codec.h"
 #include "connector/outq.h"
@@ -41,6 +42,7 @@ struct client {
                                   0 = the client did not say */
     struct inflight notified;  /* what was PUBLISHed on inbox/notify/... */
     struct will *will;         /* owned; NULL = none, or handed on */
+    struct held *held;         /* what has to wait to be PUBLISHed; NULL = nothing */
     uint32_t session_expiry_s; /* asked for; once open: granted */
     uint32_t lease_s;          /* as the client said it last */
     uint16_t receive_max;

@@ -5,6 +5,7 @@
 #include "connector/handle.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "common/auto.h"
 
@@ -111,19 +112,14 @@ static void put_publish(struct conn *c, const struct mqtt_publish_out *publish)
     conn_end(c, &out);
 }
 
-void deliver_message(struct connector *connector, const struct wire_deliver *deliver)
+static void deliver_now(struct conn *c, const struct wire_deliver *deliver)
 {
-    struct conn *c = conn_find(connector->conns, deliver->conn);
     const struct wire_body *body = &deliver->body;
-    uint64_t wall_ms = loop_wall_ms(connector->loop);
+    uint64_t wall_ms = loop_wall_ms(c->connector->loop);
     struct topic_text topic;
     struct mqtt_publish_out publish;
     uint32_t size = 0;
 
-    if (c == NULL || !conn_is_open(c)) {
-        connector->metrics.records_stale++;
-        return;
-    }
     topic_of_body(&topic, body, deliver->notification);
     publish = (struct mqtt_publish_out){
         .dup = deliver->dup && deliver->seq != 0,
@@ -148,8 +144,50 @@ void deliver_message(struct connector *connector, const struct wire_deliver *del
     }
     if (deliver->seq != 0 && !take_seq(c, deliver))
         return;
-    connector->metrics.deliveries++;
+    c->connector->metrics.deliveries++;
     put_publish(c, &publish);
+}
+
+/* MQTT-3.3.4-9: of messages and notifications together. */
+static bool has_room(const struct conn *c)
+{
+    return (uint32_t)c->inflight.open + c->client->notified.open < c->client->receive_max;
+}
+
+/* No more than may wait to be written: a client that lets both grow does not answer at all. */
+static void hold(struct conn *c, const struct wire_deliver *deliver)
+{
+    int r = held_add(&c->client->held, deliver, c->connector->options.queue_bytes);
+
+    c->connector->metrics.deliveries_held++;
+    if (r == ERR_FULL)
+        conn_close(c, CLOSE_QUEUE_FULL, NULL);
+    else if (r < 0)
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+}
+
+void deliver_message(struct connector *connector, const struct wire_deliver *deliver)
+{
+    struct conn *c = conn_find(connector->conns, deliver->conn);
+
+    if (c == NULL || !conn_is_open(c))
+        connector->metrics.records_stale++;
+    else if (deliver->seq != 0 && (c->client->held != NULL || !has_room(c)))
+        hold(c, deliver);
+    else
+        deliver_now(c, deliver);
+}
+
+void deliver_held(struct conn *c)
+{
+    struct wire_deliver deliver;
+    void *memory;
+
+    while (conn_is_open(c) && has_room(c) &&
+           (memory = held_take(&c->client->held, &deliver)) != NULL) {
+        deliver_now(c, &deliver);
+        free(memory);
+    }
 }
 
 void deliver_live(struct connector *connector, const struct wire_live *live)

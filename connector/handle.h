@@ -65,5 +65,7 @@ void publish_on_published(struct connector *connector, const struct wire_publish
 void subscribe_on_suback(struct connector *connector, const struct wire_suback *suback);
 void deliver_message(struct connector *connector, const struct wire_deliver *deliver);
 void deliver_live(struct connector *connector, const struct wire_live *live);
+/* The client acknowledged something: what had to wait for that goes out. */
+void deliver_held(struct conn *c);
 
 #endif

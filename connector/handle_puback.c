@@ -14,4 +14,5 @@ void handle_puback(struct conn *c, const struct mqtt_puback *puback)
     }
     c->connector->metrics.pubacks++;
     conn_mark(c, TURN_ACK);
+    deliver_held(c);
 }

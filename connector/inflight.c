@@ -37,7 +37,7 @@ void inflight_fini(struct inflight *inflight)
 {
     free(inflight->entries);
     inflight->entries = NULL;
-    inflight->head = inflight->count = inflight->mask = 0;
+    inflight->head = inflight->count = inflight->mask = inflight->open = 0;
 }
 
 static int grow(struct inflight *inflight)
@@ -80,6 +80,7 @@ int inflight_add(struct inflight *inflight, uint64_t seq)
         *entry_at(inflight, i) = *entry_at(inflight, i - 1);
     *entry_at(inflight, at) = entry;
     inflight->count++;
+    inflight->open++;
     return 0;
 }
 
@@ -105,6 +106,7 @@ int inflight_ack(struct inflight *inflight, bool notification, uint16_t packet_i
         if (entry_packet_id(*entry, notification) != packet_id || (*entry & ACKNOWLEDGED) != 0)
             continue;
         *entry |= ACKNOWLEDGED;
+        inflight->open--;
         if (i == 0)
             drop_acknowledged_head(inflight);
         return 0;

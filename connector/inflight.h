@@ -18,6 +18,7 @@ struct inflight {
     uint64_t *entries;  /* NULL when nothing is in flight */
     uint16_t head, count;
     uint16_t mask; /* capacity - 1 */
+    uint16_t open; /* of count: not acknowledged, not even beyond a gap */
 };
 
 /* The capacity never passes this: packet identifiers must stay unique, and a broker's window is

@@ -49,6 +49,7 @@ static void announce(struct conn *c)
         .id = c->inbox.id,
     };
 
+    held_drop(&c->client->held); /* never sent: the broker sends it again */
     record.open.lease_s = lease_left_s(c->client, now_ms);
     session_progress(c, &record.messages, &record.notified, &lists);
     wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, &lists.messages,

@@ -84,6 +84,47 @@ def test_a_full_window_holds_up_nothing_else(clients, who):
     assert receiver.payloads() == [b"2"]
 
 
+def test_receive_maximum_of_a_resumed_session(clients, who):
+    """MQTT-3.3.4-9, MQTT-4.4.0-1: what is sent again keeps to the new connection's Receive Maximum,
+    in order, with its identifiers and DUP."""
+    bob = who("bob")
+    sender = clients.peer(who("alice"))
+    receiver = clients.persistent(bob)
+    receiver.subscribe()
+    for number in range(5):
+        assert sender.publish(f"to/u/{bob}", b"%d" % number) == 0
+    first = receiver.receive(5, ack=False)
+    receiver.cut()
+    receiver = clients.persistent(bob, props=[(p.RECEIVE_MAXIMUM, 2)])
+    held, again = receiver.receive(2, ack=False), []
+    receiver.quiet()
+    while held:
+        again.append(held.pop(0))
+        receiver.ack(again[-1])
+        if len(again) + len(held) < 5:
+            held += receiver.receive(1, ack=False)
+    assert [(m.pid, m.payload, m.dup) for m in again] == [(m.pid, m.payload, True) for m in first]
+
+
+def test_receive_maximum_of_messages_and_notifications(clients, who):
+    """MQTT-3.3.4-9: both together keep to it: with a notification unacknowledged, coming to the
+    foreground brings the message only when that was acknowledged."""
+    bob = who("bob")
+    sender = clients.peer(who("alice"))
+    receiver = clients.subscriber(bob, props=[(p.RECEIVE_MAXIMUM, 1)])
+    assert receiver.publish("me/state", b"background") == 0
+    receiver.settle(who("sink"))
+    text = b"x" * 5000   # too long for a notification to carry
+    assert sender.publish(f"to/u/{bob}", text) == 0
+    notification, = receiver.receive(ack=False)
+    assert notification.topic.startswith("inbox/notify/")
+    assert receiver.publish("me/state", b"foreground") == 0
+    receiver.settle(who("sink"))
+    receiver.quiet()
+    receiver.ack(notification)
+    assert receiver.payloads() == [text]
+
+
 def test_a_refusal_acknowledges(clients, who):
     """MQTT-4.4.0-2: a PUBACK of 0x80 or above settles the message as any other: it frees the
     window, and the message does not come again."""

@@ -74,6 +74,7 @@ START_TEST(test_gap)
     ck_assert_uint_eq(seqs[0], 7);
     ck_assert_uint_eq(seqs[1], 9);
     ck_assert_uint_eq(inflight_list(&inflight, false, seqs), 3);
+    ck_assert_uint_eq(inflight.open, 3);
     ck_assert_uint_eq(seqs[0], 5);
     ck_assert_uint_eq(seqs[2], 8);
     ack(5);
@@ -82,6 +83,7 @@ START_TEST(test_gap)
     ck_assert_uint_eq(inflight.acked_seq, 7); /* the gap closed */
     ack(8);
     ck_assert_uint_eq(inflight.acked_seq, 9);
+    ck_assert_uint_eq(inflight.open, 0);
 }
 END_TEST
 

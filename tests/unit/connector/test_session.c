@@ -275,6 +275,58 @@ START_TEST(test_deliveries_and_acknowledgements)
 }
 END_TEST
 
+/* MQTT-3.3.4-9: whatever the broker gives, no more is PUBLISHed than the client's Receive Maximum
+ * allows; what has to wait is never announced, because it was never sent. */
+START_TEST(test_receive_maximum)
+{
+    uint64_t conn;
+    int fd;
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    fd = client_connect();
+    conn = client_open(fd, MQTT_5, "phone", 7);
+    conn_find(connector.conns, conn)->client->receive_max = 2;
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        send_deliver(conn, seq, "hi");
+    expect_delivery(fd, 3);
+    expect_delivery(fd, 5);
+    await_count(&connector.metrics.deliveries_held, 3);
+    put_ping(&out);
+    client_send(fd, &out);
+    expect_packet(fd, MQTT_PINGRESP); /* nothing before it */
+    put_puback(&out, 5);
+    client_send(fd, &out);
+    expect_delivery(fd, 7);
+    expect_ack(0, 1);
+    put_puback(&out, 3);
+    put_puback(&out, 7);
+    client_send(fd, &out);
+    expect_delivery(fd, 9);
+    expect_delivery(fd, 11);
+    expect_ack(3, 0);
+    ck_assert_ptr_null(conn_find(connector.conns, conn)->client->held);
+}
+END_TEST
+
+START_TEST(test_held_and_not_acknowledged)
+{
+    uint64_t conn;
+    int fd;
+
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    connector.options.queue_bytes = 300;
+    fd = client_connect();
+    conn = client_open(fd, MQTT_5, "phone", 7);
+    conn_find(connector.conns, conn)->client->receive_max = 1;
+    for (uint64_t seq = 1; seq <= 20; seq++)
+        send_deliver(conn, seq, "hi");
+    expect_delivery(fd, 3);
+    ck_assert_uint_eq(expect_packet(fd, MQTT_DISCONNECT).data[2], MQTT_QUOTA_EXCEEDED);
+}
+END_TEST
+
 /* One write with both: the cursor must not lose the acknowledgement. */
 START_TEST(test_acknowledged_and_gone)
 {
@@ -558,6 +610,8 @@ int main(void)
     tcase_add_test(messages, test_back_pressure);
     tcase_add_test(messages, test_full_frames);
     tcase_add_test(messages, test_deliveries_and_acknowledgements);
+    tcase_add_test(messages, test_receive_maximum);
+    tcase_add_test(messages, test_held_and_not_acknowledged);
     tcase_add_test(messages, test_acknowledged_and_gone);
     tcase_add_test(messages, test_stale_connection);
     tcase_add_test(links, test_announcement);
