@@ -26,6 +26,7 @@ struct refusal me_token(struct conn *c, struct bytes payload)
         auth_count(&c->connector->metrics, why);
         return (struct refusal){MQTT_NOT_AUTHORIZED, token_why_text(why)};
     }
+    client->service = claims.service; /* what the old token allowed ends with it */
     client->token_issued_s = claims.issued_s;
     client->token_expires_s = claims.expires_s;
     keepalive_arm(c);

@@ -1,6 +1,8 @@
 """A connection lives no longer than its token, unless it is renewed (guide, Connecting)."""
+import json
 import time
 
+from support import packets as p
 from support import tokens
 
 
@@ -44,3 +46,26 @@ def test_a_bad_renewal_ends_a_3_1_1_connection(clients, who):
     peer = clients.peer(who("alice"), version=4)
     peer.post("me/token", b"garbage")
     assert [packet.kind for packet in peer.end()] == []
+
+
+def title(receiver, sender):
+    """The title of the notification of a message that asks for one, as only services may."""
+    props = [(p.USER_PROPERTY, ("alert-title", "wanted"))]
+    assert sender.publish(f"to/u/{receiver.user}", b"x", props=props) == 0
+    notification, = receiver.receive()
+    return json.loads(notification.payload)["aps"]["alert"]["title"]
+
+
+def test_a_renewal_replaces_what_the_token_grants(clients, who):
+    """A service that renews with a person's token is a service no longer, and the other way."""
+    bob, user = who("bob"), who("alice")
+    receiver = clients.subscriber(bob)
+    assert receiver.publish("me/state", b"background") == 0
+    receiver.settle(who("sink"))
+    service, person = (clients.stack.token(user, svc=True), clients.stack.token(user))
+    sender = clients.peer(user, token=service)
+    assert title(receiver, sender) == "wanted"
+    assert sender.publish("me/token", person.encode()) == 0
+    assert title(receiver, sender) == user
+    assert sender.publish("me/token", service.encode()) == 0
+    assert title(receiver, sender) == "wanted"
