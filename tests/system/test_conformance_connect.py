@@ -181,6 +181,15 @@ def test_request_problem_information(clients, who):
         assert answer.reason == 0x90 and bool(answer.props) == told
 
 
+def test_session_expiry_that_is_granted(clients, who):
+    """MQTT 5.0 section 3.2.2.3.2: CONNACK names the Session Expiry Interval when it is another one
+    than was asked for: the server keeps no session for ever."""
+    for asked, named in ((0xFFFF_FFFF, True), (60, False), (0, False)):
+        connack = clients.peer(who("alice"), props=[(p.SESSION_EXPIRY, asked)]).connack
+        granted = connack.prop(p.SESSION_EXPIRY)
+        assert (granted is not None) == named and (not named or 0 < granted < asked), asked
+
+
 def test_keep_alive_of_the_client_counts(clients, who):
     """MQTT-3.2.2-22: without Server Keep Alive the client's own value holds, up to the maximum."""
     for keepalive in (1, 60, 65_535):
