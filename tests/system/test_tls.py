@@ -357,10 +357,11 @@ def test_client_certificates(connector, clients, pki, people, who, tls, required
     if required == "true":
         with pytest.raises((ssl.SSLError, Closed, ConnectionResetError)):
             enter()
-        assert "TLS: peer did not return a certificate" in door.log()
+        wait_until(lambda: "TLS: peer did not return a certificate" in door.log(), "a line of it")
     else:
         enter()
-    assert "TLS: the client's certificate is refused: unable to get local issuer" in door.log()
+    wait_until(lambda: "TLS: the client's certificate is refused: unable to get local issuer"
+               in door.log(), "a line of that, too")
 
 
 @S_CLIENT_VERSIONS
