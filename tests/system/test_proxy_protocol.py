@@ -129,6 +129,14 @@ def test_bad_headers(clients, door, who, kind, tls):
     comes_in(clients, door, dial(door.port, ipv4()), who("bob"), "192.0.2.77:40000")
 
 
+def test_tls_that_fails_behind_a_header(door):
+    """It is the client's fault, and the log has the client's address."""
+    with dial(door.tls_port, ipv4("192.0.2.99") + p.connect(p.V5, "phone")) as sock:
+        assert sock.recv(1) == b""
+    wait_until(lambda: 'peer=192.0.2.99:40000 msg="bad transport: TLS: wrong version number"'
+               in door.log(), "a line in the log")
+
+
 def test_silence(door):
     """Nothing, or half a header, until mqtt.connect_timeout_ms is over."""
     with dial(door.port) as mute, dial(door.port, ipv4()[:20]) as half:

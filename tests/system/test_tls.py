@@ -181,6 +181,16 @@ def test_a_connection_that_breaks(clients, door, pki, who):
     assert bob.payloads(1) == [b"broken"]
 
 
+def test_drain(clients, connector, pki, who):
+    """A connector that stops says so inside TLS, and ends TLS in order."""
+    door = connector(pki.certificates("server"))
+    bob = clients.peer(who("bob"), sock=door.dial_tls(pki.pem("ca")))
+    bob.sock.suppress_ragged_eofs = False
+    door.process.terminate()
+    assert bob.end()[-1].reason == 0x8B
+    assert door.process.wait(DEADLINE_S) == 0
+
+
 # --- who comes in and is not wanted ----------------------------------------------------------------
 
 def test_plain_bytes(clients, door, pki, who):
@@ -221,6 +231,18 @@ def client_hello():
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()
+
+
+def test_listeners_share_the_limit(clients, connector, pki, who):
+    """listen.max_connections counts them all."""
+    door = connector(pki.certificates("server"), "listen.max_connections=2", "log.level=debug")
+    wait_until(lambda: "connection lost" in door.log(), "whoever looked at the port is gone")
+    plain = clients.peer(who("bob"), sock=door.dial())
+    secret = clients.peer(who("alice"), sock=door.dial_tls(pki.pem("ca")))
+    for port in (door.port, door.tls_port):
+        with socket.create_connection((HOST, port), timeout=DEADLINE_S) as sock:
+            assert sock.recv(1) == b""
+    assert plain.alive() and secret.alive()
 
 
 def test_a_handshake_byte_by_byte(door):
@@ -304,6 +326,17 @@ def test_resumption(door, tmp_path, flag):
     assert not client.first(door)
     assert client.again(door)
     assert counter(door, "tls_resumed") == resumed + 1
+
+
+@S_CLIENT_VERSIONS
+def test_tickets_of_our_own(connector, pki, tmp_path, flag):
+    """Without a file of keys a reload makes new ones."""
+    door = connector(pki.certificates("server"))
+    client = Resuming(flag, tmp_path / "session")
+    assert not client.first(door)
+    assert client.again(door)
+    reload(door)
+    assert not client.again(door)
 
 
 @S_CLIENT_VERSIONS
