@@ -23,7 +23,8 @@ struct transport_ops {
      * connection, and later reads throw away what comes until the peer closes too. */
     ssize_t (*read)(struct transport *t, void *buf, size_t size);
     /* Bytes written (above 0, may be fewer than size); ERR_AGAIN; ERR_IO. What ERR_AGAIN refused is
-     * offered again first, perhaps from another address and with more behind it. */
+     * offered again first, perhaps from another address and with more behind it. Of what a short
+     * count left over nothing is under way. */
     ssize_t (*write)(struct transport *t, const void *data, size_t size);
     /* The epoll events to wait for when the owner wants to read and/or write. They may change with
      * every read, write and finish. */
