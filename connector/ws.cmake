@@ -1,0 +1,4 @@
+# WebSocket without a socket: no I/O, no clock, so that tests and fuzz targets link it alone.
+add_library(beckon-connector-ws STATIC
+    ${CMAKE_CURRENT_LIST_DIR}/ws_frame.c)
+target_link_libraries(beckon-connector-ws PUBLIC beckon-common)
