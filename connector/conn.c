@@ -312,8 +312,10 @@ static void log_close(const struct conn *c, const struct close_info *info, uint8
  */
 static bool close_at_once(const struct conn *c, enum close_reason reason)
 {
-    return reason == CLOSE_LOST ||
-           ((reason == CLOSE_CLIENT || reason == CLOSE_CLIENT_WILL) && outq_waiting(&c->outq) == 0);
+    bool goodbye = reason == CLOSE_CLIENT || reason == CLOSE_CLIENT_WILL;
+
+    return reason == CLOSE_LOST || (goodbye && outq_waiting(&c->outq) == 0 &&
+                                    !c->transport.ops->closing_handshake);
 }
 
 void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_fault *fault)

@@ -213,6 +213,8 @@ static void read_failed(struct conn *c, ssize_t err)
 {
     if (err == ERR_PROTOCOL)
         conn_close_explained(c, CLOSE_TRANSPORT);
+    else if (err == ERR_NO_MEMORY)
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
     else
         conn_close(c, CLOSE_LOST, NULL);
 }
@@ -229,7 +231,7 @@ static void read_packets(struct conn *c)
             c->in_len > COPY_BYTES ? read_more(c, budget, &wanted) : read_fresh(c, budget, &wanted);
 
         if (n == ERR_AGAIN)
-            return;
+            break; /* perhaps with more in a lower layer, after what was not for MQTT */
         if (n < 0) {
             read_failed(c, n);
             return;

@@ -30,7 +30,7 @@ static inline uint32_t outq_waiting(const struct outq *q)
 }
 
 /* Writes once. Returns 0 when everything is written (the memory is freed), 1 while bytes remain,
- * ERR_IO. *ret_bytes: how many were written. */
+ * or what the transport failed with. *ret_bytes: how many were written. */
 MUST_CHECK int outq_write(struct outq *q, struct transport *t, size_t *ret_bytes);
 
 #endif

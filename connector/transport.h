@@ -18,13 +18,13 @@
 struct transport;
 
 struct transport_ops {
-    /* Bytes read (above 0); ERR_AGAIN; ERR_CLOSED at the end of the stream; ERR_IO; ERR_PROTOCOL
-     * when the peer broke the rules of a layer, which `explain` describes: the caller ends the
-     * connection, and later reads throw away what comes until the peer closes too. */
+    /* Bytes read (above 0); ERR_AGAIN; ERR_CLOSED at the end of the stream; ERR_IO; ERR_NO_MEMORY;
+     * ERR_PROTOCOL when the peer broke the rules of a layer, which `explain` describes: the caller
+     * ends the connection, and later reads throw away what comes until the peer closes too. */
     ssize_t (*read)(struct transport *t, void *buf, size_t size);
-    /* Bytes written (above 0, may be fewer than size); ERR_AGAIN; ERR_IO. What ERR_AGAIN refused is
-     * offered again first, perhaps from another address and with more behind it. Of what a short
-     * count left over nothing is under way. */
+    /* Bytes written (above 0, may be fewer than size); ERR_AGAIN; ERR_IO; ERR_NO_MEMORY. What
+     * ERR_AGAIN refused is offered again first, perhaps from another address and with more behind
+     * it. Of what a short count left over nothing is under way. */
     ssize_t (*write)(struct transport *t, const void *data, size_t size);
     /* The epoll events to wait for when the owner wants to read and/or write. They may change with
      * every read, write and finish. */
@@ -45,6 +45,9 @@ struct transport_ops {
      * say. */
     void (*explain)(const struct transport *t, char *buf, size_t size);
     void (*close)(struct transport *t);
+    /* Both sides say that they are done, and the client waits for our word: after `finish` the
+     * owner reads on until ERR_CLOSED, even when the client has said goodbye in MQTT. */
+    bool closing_handshake;
 };
 
 struct transport {

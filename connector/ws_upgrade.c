@@ -369,10 +369,20 @@ int ws_upgrade_feed(struct ws_upgrade *upgrade, struct bytes data, uint32_t *ret
     return upgrade->decided;
 }
 
-const char *ws_upgrade_refused(const struct ws_upgrade *upgrade)
+bool ws_upgrade_refused(const struct ws_upgrade *upgrade)
 {
     assert(upgrade->decided);
-    return upgrade->refusal != NULL ? upgrade->refusal->text : NULL;
+    return upgrade->refusal != NULL;
+}
+
+static const char *path_to_name(const struct ws_upgrade *upgrade)
+{
+    return upgrade->refusal->path ? upgrade->policy->path : "";
+}
+
+void ws_upgrade_explain(const struct ws_upgrade *upgrade, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s%s", upgrade->refusal->text, path_to_name(upgrade));
 }
 
 /* RFC 6455 section 4.2.2. Returns false when OpenSSL has no SHA-1 to offer. */
@@ -397,7 +407,7 @@ static void put_text(struct buf *out, const char *text)
 static void put_refusal(const struct ws_upgrade *upgrade, struct buf *out)
 {
     const struct ws_refusal *refusal = upgrade->refusal;
-    const char *path = refusal->path ? upgrade->policy->path : "";
+    const char *path = path_to_name(upgrade);
     char length[64];
 
     snprintf(length, sizeof(length), "Content-Length: %zu\r\n\r\n",

@@ -51,8 +51,10 @@ void ws_upgrade_init(struct ws_upgrade *upgrade, const struct ws_policy *policy)
 /* Returns 1 when it is decided, 0 while more is needed. *ret_used: bytes of data that belong to the
  * request; what follows them in a good one are frames. */
 MUST_CHECK int ws_upgrade_feed(struct ws_upgrade *upgrade, struct bytes data, uint32_t *ret_used);
-/* Once decided: NULL when the connection is upgraded, else what was expected. */
-const char *ws_upgrade_refused(const struct ws_upgrade *upgrade);
+/* Once decided: true when the connection is not upgraded. */
+bool ws_upgrade_refused(const struct ws_upgrade *upgrade);
+/* Once refused: what was expected. */
+void ws_upgrade_explain(const struct ws_upgrade *upgrade, char *buf, size_t size);
 /* Once decided: appends the HTTP response. */
 void ws_upgrade_answer(const struct ws_upgrade *upgrade, struct buf *out);
 

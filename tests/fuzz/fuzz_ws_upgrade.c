@@ -40,7 +40,7 @@ static void feed_chunk(struct result *result, const uint8_t *data, uint32_t len)
 static void check_answer(struct result *result)
 {
     const char *text, *body, *length;
-    bool refused = ws_upgrade_refused(&result->upgrade) != NULL;
+    bool refused = ws_upgrade_refused(&result->upgrade);
 
     ws_upgrade_answer(&result->upgrade, &result->answer);
     buf_put_u8(&result->answer, '\0');

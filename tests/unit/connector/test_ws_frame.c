@@ -344,7 +344,7 @@ START_TEST(test_close)
     ck_assert_int_eq(parse_close("\x03\xe8", 2, &code), 0);
     ck_assert_uint_eq(code, WS_NORMAL);
     ck_assert_int_eq(parse_close("\x03\xe9gr\xc3\xbc\xc3\x9f", 8, &code), 0);
-    ck_assert_uint_eq(code, WS_GOING_AWAY);
+    ck_assert_uint_eq(code, 1001);
 }
 END_TEST
 
