@@ -59,5 +59,5 @@ ENTRYPOINT ["/usr/bin/apns-simulator", "--set", "listen.address=0.0.0.0", "--set
 
 FROM runtime AS connector
 COPY etc/docker/connector.conf /etc/beckon/connector.conf
-EXPOSE 1883 8883
+EXPOSE 1883 8083 8084 8883
 ENTRYPOINT ["/usr/bin/beckon-connector", "--config", "/etc/beckon/connector.conf"]

@@ -314,8 +314,8 @@ static bool close_at_once(const struct conn *c, enum close_reason reason)
 {
     bool goodbye = reason == CLOSE_CLIENT || reason == CLOSE_CLIENT_WILL;
 
-    return reason == CLOSE_LOST || (goodbye && outq_waiting(&c->outq) == 0 &&
-                                    !c->transport.ops->closing_handshake);
+    return reason == CLOSE_LOST ||
+           (goodbye && outq_waiting(&c->outq) == 0 && !c->transport.ops->closing_handshake);
 }
 
 void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_fault *fault)

@@ -8,6 +8,7 @@
 
 #include "connector/door.h"
 #include "connector/options.h"
+#include "connector/ws_policy.h"
 
 struct auth;
 struct bus;
@@ -40,7 +41,8 @@ struct connector {
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;
-    struct tls_context *tls;                /* for new connections; NULL: no certificates */
+    struct tls_context *tls; /* for new connections; NULL: no certificates */
+    struct ws_policy ws_policy;
     struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */
     uint8_t *scratch;                       /* SCRATCH_BYTES: the packets being handled lie here */
     uint64_t *seqs;        /* twice INFLIGHT_MAX: lists on their way into a record */

@@ -12,12 +12,20 @@
 #include "connector/tls_context.h"
 #include "connector/transport_proxy.h"
 #include "connector/transport_tls.h"
+#include "connector/transport_ws.h"
 
 const struct door doors[DOOR_COUNT] = {
     [DOOR_TCP] = {.name = "listen.tcp", .options = offsetof(struct options, listen_tcp)},
     [DOOR_TLS] = {.name = "listen.tls",
                   .options = offsetof(struct options, listen_tls),
                   .tls = "mqtt"},
+    [DOOR_WS] = {.name = "listen.ws",
+                 .options = offsetof(struct options, listen_ws),
+                 .websocket = true},
+    [DOOR_WSS] = {.name = "listen.wss",
+                  .options = offsetof(struct options, listen_wss),
+                  .tls = "http/1.1",
+                  .websocket = true},
 };
 
 int door_open(const struct door *door, struct connector *connector, int fd,
@@ -30,6 +38,8 @@ int door_open(const struct door *door, struct connector *connector, int fd,
         r = transport_proxy_stack(ret_transport, peer);
     if (r == 0 && door->tls != NULL)
         r = transport_tls_stack(ret_transport, connector->tls, door->tls, &connector->metrics);
+    if (r == 0 && door->websocket)
+        r = transport_ws_stack(ret_transport, &connector->ws_policy, &connector->metrics);
     if (r < 0)
         ret_transport->ops->close(ret_transport);
     return r;

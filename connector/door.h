@@ -16,12 +16,13 @@
 struct connector;
 struct tls_context;
 
-enum door_kind { DOOR_TCP, DOOR_TLS, DOOR_COUNT };
+enum door_kind { DOOR_TCP, DOOR_TLS, DOOR_WS, DOOR_WSS, DOOR_COUNT };
 
 struct door {
     const char *name; /* the path of its options, for logs and errors */
     size_t options;   /* where its struct listen_options is in struct options */
     const char *tls;  /* NULL: no TLS; else the protocol's name in ALPN */
+    bool websocket;
 };
 
 extern const struct door doors[DOOR_COUNT];

@@ -111,21 +111,49 @@ static void set_log_level(const char *text)
                     text);
 }
 
-/* What lies in files, of a new configuration. Policies that a reload does not change (issuer,
- * audience, which listeners there are) are those in force. */
-static int read_fresh(struct process *process, struct curve_link *ret_link, struct auth **ret_auth,
-                      struct tls_context **ret_tls, struct err_text *et)
+/* What lies in files, of a new configuration. */
+struct fresh {
+    struct curve_link link;
+    struct auth *auth;
+    struct tls_context *tls;
+    struct ws_policy policy;
+};
+
+/* Policies that a reload does not change (issuer, audience, which listeners there are) are those in
+ * force. */
+static int read_fresh(struct process *process, struct fresh *ret_fresh, struct err_text *et)
 {
     const struct options *in_force = &process->connector.options;
-    const struct option_set *fresh = process->reload.fresh;
-    const struct options *values = fresh->values;
-    int r = curve_link_load(values, in_force->broker_endpoint, &fresh->config, ret_link, et);
+    const struct option_set *set = process->reload.fresh;
+    const struct options *values = set->values;
+    int r = curve_link_load(values, in_force->broker_endpoint, &set->config, &ret_fresh->link, et);
 
     if (r == 0)
-        r = auth_create(in_force, values->auth_key_dir, &fresh->config, ret_auth, et);
+        r = auth_create(in_force, values->auth_key_dir, &set->config, &ret_fresh->auth, et);
     if (r == 0)
-        r = doors_read_tls(in_force, &values->tls, &fresh->config, ret_tls, et);
+        r = ws_policy_read(in_force->websocket_path, &set->config, &ret_fresh->policy, et);
+    if (r == 0)
+        r = doors_read_tls(in_force, &values->tls, &set->config, &ret_fresh->tls, et);
     return r;
+}
+
+static void drop_fresh(struct fresh *fresh)
+{
+    auth_destroy(fresh->auth);
+    ws_policy_fini(&fresh->policy);
+    curve_link_wipe(&fresh->link);
+}
+
+static void take_fresh(struct connector *connector, struct fresh *fresh)
+{
+    ws_policy_fini(&connector->ws_policy);
+    connector->ws_policy = fresh->policy;
+    auth_destroy(connector->auth);
+    connector->auth = fresh->auth;
+    tls_context_unref(connector->tls); /* lives on with the connections that began with it */
+    connector->tls = fresh->tls;
+    bus_set_keys(connector->bus, &fresh->link);
+    curve_link_wipe(&fresh->link);
 }
 
 /* All or nothing: what can't be read leaves everything as it was. */
@@ -133,28 +161,20 @@ static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct connector *connector = &process->connector;
-    struct auth *auth = NULL;
-    struct tls_context *tls = NULL;
-    struct curve_link link = {.server_key = ""};
+    struct fresh fresh = {.link = {.server_key = ""}};
     struct err_text et = {"see the line before"};
     int r = option_reload_read(&process->reload);
 
     (void)signo;
     if (r == 0)
-        r = read_fresh(process, &link, &auth, &tls, &et);
+        r = read_fresh(process, &fresh, &et);
     if (r < 0) {
         log_error(NULL, "could not reload, keeping the configuration in force: %s", et.text);
-        auth_destroy(auth);
+        drop_fresh(&fresh);
         option_reload_drop(&process->reload);
-        curve_link_wipe(&link);
         return;
     }
-    auth_destroy(connector->auth);
-    connector->auth = auth;
-    tls_context_unref(connector->tls); /* lives on with the connections that began with it */
-    connector->tls = tls;
-    bus_set_keys(connector->bus, &link);
-    curve_link_wipe(&link);
+    take_fresh(connector, &fresh);
     option_reload_take(&process->reload, &connector->options);
     set_log_level(connector->options.log_level);
     log_info(NULL, "configuration reloaded");
@@ -247,6 +267,9 @@ static int start_parts(struct process *process, struct err_text *et)
     if (r == 0)
         r = doors_read_tls(&connector->options, &connector->options.tls, &process->options.config,
                            &connector->tls, et);
+    if (r == 0)
+        r = ws_policy_read(connector->options.websocket_path, &process->options.config,
+                           &connector->ws_policy, et);
     if (r < 0)
         return r;
     /* Its end-of-turn hook comes before the bus's: what closing connections have to say to the
@@ -272,6 +295,7 @@ static void stop_parts(struct process *process)
     ended_destroy(connector->ended);
     auth_destroy(connector->auth);
     tls_context_unref(connector->tls);
+    ws_policy_fini(&connector->ws_policy);
     loop_destroy(connector->loop);
     buf_release(&connector->properties);
     buf_release(&connector->record);

@@ -10,6 +10,7 @@
 #include "connector/door.h"
 #include "connector/tls_certificates.h"
 #include "connector/tls_context.h"
+#include "connector/ws_policy.h"
 
 #define AT(field) offsetof(struct options, field)
 
@@ -33,6 +34,23 @@ const struct option connector_options[] = {
     {"listen.tls.port", OPTION_UINT, AT(listen_tls.port), "8883", 1, 65535, false,
      "TCP port of MQTT over TLS; several connectors of one machine may share it", NULL},
     {"listen.tls.proxy_protocol", OPTION_BOOL, AT(listen_tls.proxy_protocol), "false", 0, 0, false,
+     "as listen.tcp.proxy_protocol, in front of TLS", NULL},
+    {"listen.ws.enabled", OPTION_BOOL, AT(listen_ws.enabled), "true", 0, 0, false,
+     "MQTT over WebSocket, without TLS", NULL},
+    {"listen.ws.address", OPTION_STRING, AT(listen_ws.address), "0.0.0.0", 0, 63, false,
+     "as listen.tcp.address", NULL},
+    {"listen.ws.port", OPTION_UINT, AT(listen_ws.port), "8083", 1, 65535, false,
+     "TCP port of MQTT over WebSocket; several connectors of one machine may share it", NULL},
+    {"listen.ws.proxy_protocol", OPTION_BOOL, AT(listen_ws.proxy_protocol), "false", 0, 0, false,
+     "as listen.tcp.proxy_protocol", NULL},
+    {"listen.wss.enabled", OPTION_BOOL, AT(listen_wss.enabled), "false", 0, 0, false,
+     "MQTT over WebSocket and TLS; needs tls.certificates", NULL},
+    {"listen.wss.address", OPTION_STRING, AT(listen_wss.address), "0.0.0.0", 0, 63, false,
+     "as listen.tcp.address", NULL},
+    {"listen.wss.port", OPTION_UINT, AT(listen_wss.port), "8084", 1, 65535, false,
+     "TCP port of MQTT over WebSocket and TLS; several connectors of one machine may share it",
+     NULL},
+    {"listen.wss.proxy_protocol", OPTION_BOOL, AT(listen_wss.proxy_protocol), "false", 0, 0, false,
      "as listen.tcp.proxy_protocol, in front of TLS", NULL},
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
@@ -63,6 +81,14 @@ const struct option connector_options[] = {
      "file of 1 to 8 keys of 80 random bytes, the first in force, for connectors that take up each "
      "other's sessions; empty: keys of its own, which a reload or restart changes",
      NULL},
+    /* what MQTT clients put into their URL when nobody says otherwise */
+    {"websocket.path", OPTION_STRING, AT(websocket_path), "/mqtt", 0, 255, false,
+     "path of the URL that WebSocket clients connect to", NULL},
+    /* none, so all: a browser adds nothing to a request that would open a session, the token is in
+     * CONNECT; a list keeps other sites from using their visitors' browsers at all */
+    {"websocket.origins", OPTION_LIST, 0, NULL, 0, 0, true,
+     "origins whose pages may connect: ( \"https://chat.example.org\" ); none: all",
+     ws_origins_check},
     {"broker.endpoint", OPTION_STRING, AT(broker_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
      "ZeroMQ endpoint of the broker", NULL},
     /* a broker that is asked by name over a network must prove that it is the one */
@@ -127,6 +153,7 @@ int options_check(struct option_set *set, struct err_text *et)
     struct tls_context *tls;
     enum log_level level;
     struct curve_link link;
+    struct ws_policy policy;
     struct auth *auth;
     int r;
 
@@ -144,6 +171,10 @@ int options_check(struct option_set *set, struct err_text *et)
     if (r < 0)
         return r;
     tls_context_unref(tls);
+    r = ws_policy_read(options->websocket_path, &set->config, &policy, et);
+    if (r < 0)
+        return r;
+    ws_policy_fini(&policy);
     r = curve_link_load(options, options->broker_endpoint, &set->config, &link, et);
     if (r == 0)
         curve_link_wipe(&link);

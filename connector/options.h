@@ -25,10 +25,11 @@ struct tls_options {
 struct options {
     uint32_t index;
     const char *log_level;
-    struct listen_options listen_tcp, listen_tls;
+    struct listen_options listen_tcp, listen_tls, listen_ws, listen_wss;
     uint32_t listen_backlog;
     uint32_t max_connections;
     struct tls_options tls;
+    const char *websocket_path;
     const char *broker_endpoint;
     bool plain;
     const char *server_key, *secret_key;
@@ -50,8 +51,8 @@ struct options {
 extern const struct option connector_options[];
 extern const size_t connector_option_count;
 
-/* What the table can't check by itself: log.level, that there is a listener, the files of token
- * keys and of TLS. For --check-config. */
+/* What the table can't check by itself: log.level, that there is a listener, websocket.path, the
+ * files of token keys and of TLS. For --check-config. */
 MUST_CHECK int options_check(struct option_set *set, struct err_text *et);
 
 #endif

@@ -27,6 +27,9 @@
  * every turn of a client. What is left of a larger packet is not copied. */
 #define JOIN_BYTES 16384
 
+/* The longest of ws_upgrade's texts, with a path. */
+#define EXPLAIN_BYTES 512
+
 enum failure {
     FAILURE_NONE,
     FAILURE_FOUND,   /* the stream before it has still to be read */
@@ -384,13 +387,16 @@ static void ws_probe_idle(struct transport *t)
 static void ws_explain(const struct transport *t, char *buf, size_t size)
 {
     const struct ws *ws = ws_of(t);
+    char why[EXPLAIN_BYTES];
 
-    if (ws->upgrade != NULL && ws->upgrade->decided)
-        ws_upgrade_explain(ws->upgrade, buf, size);
-    else if (ws->fault != NULL)
+    if (ws->upgrade != NULL && ws->upgrade->decided) {
+        ws_upgrade_explain(ws->upgrade, why, sizeof(why));
+        snprintf(buf, size, "WebSocket request: %s", why);
+    } else if (ws->fault != NULL) {
         snprintf(buf, size, "WebSocket: %s (%s)", ws->fault->text, ws->fault->clause);
-    else
+    } else {
         ws->below.ops->explain(&ws->below, buf, size);
+    }
     if (buf[0] == '\0' && !ws->upgraded)
         snprintf(buf, size, "the WebSocket request is not complete");
 }

@@ -443,12 +443,3 @@ void ws_upgrade_answer(const struct ws_upgrade *upgrade, struct buf *out)
     put_text(out, upgrade->protocol);
     put_text(out, "\r\n\r\n");
 }
-
-bool ws_origin_valid(const char *origin)
-{
-    const char *host = strstr(origin, "://");
-
-    if (host == NULL || host == origin || host[3] == '\0')
-        return false;
-    return strcspn(host + 3, "/?#@*, \t") == strlen(host + 3);
-}

@@ -11,6 +11,8 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#include "connector/ws_policy.h"
+
 /* The request line, and a header line that we have to understand: room for a path with a long
  * query. Other headers may be longer. */
 #define WS_LINE_MAX 2048
@@ -20,13 +22,6 @@
 #define WS_HEADERS_MAX 100
 
 #define WS_KEY_LEN 24 /* 16 bytes in base64 */
-
-/* What a listener lets in. */
-struct ws_policy {
-    const char *path;           /* the query is not looked at */
-    const char *const *origins; /* of pages; none: all. A client without Origin is no page. */
-    uint32_t origin_count;
-};
 
 struct ws_refusal;
 
@@ -57,9 +52,5 @@ bool ws_upgrade_refused(const struct ws_upgrade *upgrade);
 void ws_upgrade_explain(const struct ws_upgrade *upgrade, char *buf, size_t size);
 /* Once decided: appends the HTTP response. */
 void ws_upgrade_answer(const struct ws_upgrade *upgrade, struct buf *out);
-
-/* True for what a browser may send as Origin: scheme://host or scheme://host:port, without a path.
- * For those who configure origins. */
-bool ws_origin_valid(const char *origin);
 
 #endif

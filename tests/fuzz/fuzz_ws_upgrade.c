@@ -8,7 +8,7 @@
 #include "connector/ws_upgrade.h"
 #include "tests/fuzz/fuzz.h"
 
-static const char *const origins[] = {"https://chat.example.org"};
+static char origin[] = "https://chat.example.org", *origins[] = {origin};
 
 struct result {
     struct ws_upgrade upgrade;

@@ -12,14 +12,14 @@ DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/0 msg="(?P<text>(?
 
 def announce(stack):
     layout = stack.layout
-    mqtt, mqtts = layout.port("mqtt"), layout.port("mqtts")
+    mqtt, mqtts, ws, wss = (layout.port(door) for door in ("mqtt", "mqtts", "ws", "wss"))
     print()
     for process, where in ((stack.postgres, f"127.0.0.1:{layout.port('postgres')}"),
                            (stack.apns, f"127.0.0.1:{layout.port('apns')}, Apple's door"),
                            (stack.broker, f"127.0.0.1:{layout.port('http')}, HTTP"),
-                           *((connector, f"127.0.0.1:{mqtt}, MQTT; {mqtts}, TLS")
+                           *((connector, f"127.0.0.1:{mqtt}, MQTT; {mqtts}, TLS; {ws}, WebSocket")
                              for connector in stack.connectors)):
-        print(f"  {str(process):16} pid {process.pid():<8} {where:32} "
+        print(f"  {str(process):16} pid {process.pid():<8} {where:49} "
               f"{os.path.relpath(process.log_path)}")
     bob = programs.token(layout, "bob")
     alice = programs.token(layout, "alice")
@@ -40,6 +40,8 @@ A message from Alice, in a third:
 The same through TLS:
 
   mosquitto_pub -h localhost -p {mqtts} --cafile {os.path.relpath(layout.ca)} -i alice-phone -u alice -P {alice} -q 1 -t to/u/bob -m hello
+
+Browsers: ws://127.0.0.1:{ws}/mqtt, or with TLS wss://localhost:{wss}/mqtt
 
 Stop bob's, send again, start it again: the message has waited. What Apple was asked to show:
 curl -s http://127.0.0.1:{layout.port('apns control')}/pushes

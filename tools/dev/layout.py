@@ -15,7 +15,8 @@ from failure import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400,
-         "postgres": 7432, "http": 7480, "mqtts": 8883}
+         "postgres": 7432, "http": 7480, "ws": 8083, "wss": 8084, "mqtts": 8883}
+MQTT_DOORS = ("mqtt", "ws", "wss", "mqtts")
 MAX_PORT_OFFSET = 65535 - max(PORTS.values())
 DEFAULTS = {"port_offset": 0, "connectors": 2, "sets": []}
 
@@ -122,7 +123,9 @@ class Layout:
     def environment(self):
         """What `./dev env` prints and `./dev ctl` runs with."""
         return {"BECKON_MQTT_PORT": str(self.port("mqtt")),
-                "BECKON_MQTTS_PORT": str(self.port("mqtts")), "BECKON_DSN": self.dsn(),
+                "BECKON_MQTTS_PORT": str(self.port("mqtts")),
+                "BECKON_WS": f"ws://127.0.0.1:{self.port('ws')}/mqtt",
+                "BECKON_WSS": f"wss://localhost:{self.port('wss')}/mqtt", "BECKON_DSN": self.dsn(),
                 "BECKON_HTTP": f"http://127.0.0.1:{self.port('http')}",
                 "BECKON_APNS": f"https://localhost:{self.port('apns')}",
                 "BECKON_APNS_CONTROL": f"http://127.0.0.1:{self.port('apns control')}",

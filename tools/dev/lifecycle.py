@@ -6,7 +6,7 @@ import signal
 import interrupt
 import programs
 from failure import Failure, UsageError
-from layout import build_dir
+from layout import MQTT_DOORS, build_dir
 from postgres import END_STEPS as POSTGRES_END_STEPS
 from postgres import Postgres
 from process import children
@@ -117,7 +117,7 @@ class Stack:
 
     def _require_free_mqtt_ports(self):
         """Before the first connector: the others share its ports."""
-        for door in ("mqtt", "mqtts"):
+        for door in MQTT_DOORS:
             self.layout.require_free_port(door)
 
     def _start_broker(self, overrides):

@@ -37,6 +37,8 @@ CONNECTOR_CONFIG = """# Made by ./dev; overwritten at every start of this proces
 listen: {{
     tcp: {{ address = "127.0.0.1"; port = {mqtt_port}; }};
     tls: {{ enabled = true; address = "127.0.0.1"; port = {mqtts_port}; }};
+    ws: {{ address = "127.0.0.1"; port = {ws_port}; }};
+    wss: {{ enabled = true; address = "127.0.0.1"; port = {wss_port}; }};
 }};
 tls: {{ certificates = ( {{ certificate = "{apns_dir}/server.pem"; key = "{apns_dir}/server.key"; }} ); }};
 broker: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
@@ -101,6 +103,7 @@ class Program(Process):
             apns_control_port=self._layout.port("apns control"),
             http_port=self._layout.port("http"), broker_port=self._layout.port("broker"),
             mqtt_port=self._layout.port("mqtt"), mqtts_port=self._layout.port("mqtts"),
+            ws_port=self._layout.port("ws"), wss_port=self._layout.port("wss"),
             dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),
             token_key=quoted(self._layout.token_key))
         temporary = path.with_suffix(".new")

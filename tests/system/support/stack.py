@@ -19,9 +19,10 @@ DEV = ROOT / "dev"
 BUILD = ROOT / os.environ.get("BECKON_BUILD", "build/dev")
 HOST = "127.0.0.1"
 
-# Ports of a stack at offset 0 (MQTT, APNs, its control door, broker, PostgreSQL, HTTP, MQTT over TLS). Offsets stay below
-# the kernel's ephemeral range (32768), so that no outgoing connection of another test can sit on them.
-BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8883)
+# Ports of a stack at offset 0 (MQTT, APNs, its control door, broker, PostgreSQL, HTTP, MQTT over WebSocket, over both, over
+# TLS). Offsets stay below the kernel's ephemeral range (32768), so that no outgoing connection of another test can sit on
+# them.
+BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8083, 8084, 8883)
 OFFSETS = range(10000, 32768 - max(BASE_PORTS), 10)
 
 # initdb, migration and start on a machine that also compiles.
@@ -83,6 +84,7 @@ class Stack:
         self.var.chmod(0o755)
         self.offset, self._lock = claim_offset()
         self.port = BASE_PORTS[0] + self.offset
+        self.ws_port = BASE_PORTS[6] + self.offset
         self.connectors = connectors
         self.sets = list(sets)
         self.environment = {}
@@ -227,12 +229,13 @@ class ExtraConnector:
     """A connector of our own beside a stack's, on its own port, with options of its own."""
 
     def __init__(self, stack, *sets):
-        self.stack, self.port = stack, free_port()
+        self.stack, self.port, self.ws_port = stack, free_port(), free_port()
         self.log_path = stack.var / "log" / f"extra-{self.port}.log"
         command = [str(program("beckon-connector")),
                    "--config", str(stack.var / "etc" / "connector.conf"),
                    "--set", "index=90", "--set", f"listen.tcp.port={self.port}",
-                   "--set", "listen.tls.enabled=false"]
+                   "--set", f"listen.ws.port={self.ws_port}",
+                   "--set", "listen.tls.enabled=false", "--set", "listen.wss.enabled=false"]
         for item in sets:
             command += ["--set", item]
         with open(self.log_path, "wb") as log:

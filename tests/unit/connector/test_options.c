@@ -55,6 +55,8 @@ START_TEST(test_sample_equals_defaults)
             ck_assert_msg(*(const bool *)a == *(const bool *)b, "%s", option->path);
         else if (strcmp(option->path, "tls.certificates") == 0)
             ck_assert_uint_eq(tls_certificates_count(&set.config), 0);
+        else if (strcmp(option->path, "websocket.origins") == 0)
+            ck_assert_int_eq(config_setting_length(config_lookup(&set.config, option->path)), 0);
         else
             ck_assert_str_eq(option->path, "auth.keys"); /* has no default */
     }
@@ -89,7 +91,7 @@ START_TEST(test_check_needs_a_listener)
     struct err_text et = {""};
 
     load(NULL);
-    options.listen_tcp.enabled = false;
+    options.listen_tcp.enabled = options.listen_ws.enabled = false;
     ck_assert_int_eq(options_check(&set, &et), ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(et.text, "no listener"));
 }

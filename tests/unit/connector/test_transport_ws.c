@@ -149,7 +149,7 @@ START_TEST(test_refused_request)
     put_text("GET /chat HTTP/1.1\r\nHost: x\r\n");
     expect_stream("", ERR_PROTOCOL);
     ck_assert_mem_eq(fake.output.data, "HTTP/1.1 404 ", 13);
-    ck_assert_str_eq(explanation(), "expected the path /mqtt");
+    ck_assert_str_eq(explanation(), "WebSocket request: expected the path /mqtt");
     ck_assert_uint_eq(metrics.ws_refused, 1);
     ck_assert_uint_eq(metrics.ws_opened, 0);
     buf_clear(&fake.output);
