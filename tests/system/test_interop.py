@@ -144,29 +144,33 @@ def paho_c(tmp_path_factory):
     return output
 
 
-def run_c(program, stack, version, device, user, *words):
-    done = subprocess.run([str(program), f"tcp://{HOST}:{stack.port}", str(version), device, user,
-                           stack.token(user), *words], capture_output=True, text=True,
+def run_c(program, stack, version, device, user, *words, uri=None):
+    """uri: where, if not over TCP."""
+    done = subprocess.run([str(program), uri or f"tcp://{HOST}:{stack.port}", str(version), device,
+                           user, stack.token(user), *words], capture_output=True, text=True,
                           timeout=2 * DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_paho_c(clients, stack, paho_c, who, version):
+@pytest.mark.parametrize("over", ["tcp", "websocket"])
+def test_paho_c(clients, stack, paho_c, who, version, over):
     """paho C, asynchronous API: persistent session, ten messages sent while away, received in
     order when it is back, with Session Present."""
     bob, alice = who("bob"), who("alice")
-    first = run_c(paho_c, stack, version, "phone", bob, "receive", "0")
+    uri = None if over == "tcp" else f"ws://{HOST}:{stack.ws_port}/mqtt"
+    first = run_c(paho_c, stack, version, "phone", bob, "receive", "0", uri=uri)
     assert first == [{"session": False}]
-    run_c(paho_c, stack, version, "sender", alice, "send", f"to/u/{bob}", "10")
-    got = run_c(paho_c, stack, version, "phone", bob, "receive", "10")
+    run_c(paho_c, stack, version, "sender", alice, "send", f"to/u/{bob}", "10", uri=uri)
+    got = run_c(paho_c, stack, version, "phone", bob, "receive", "10", uri=uri)
     assert got[0] == {"session": True}
     assert [row["payload"] for row in got[1:]] == [f"message {number}" for number in range(10)]
     assert all(row["topic"].startswith(f"inbox/u/{alice}/") and row["qos"] == 1 for row in got[1:])
     # The sender's user properties, in order and with their repetition; none in 3.1.1.
     pairs = [["z", "1"], ["a", "2"], ["z", "1"]] if version == 5 else []
     assert all(row["properties"] == pairs for row in got[1:])
-    assert run_c(paho_c, stack, version, "phone", bob, "receive", "0") == [{"session": True}]
+    again = run_c(paho_c, stack, version, "phone", bob, "receive", "0", uri=uri)
+    assert again == [{"session": True}]
 
 
 def test_paho_c_will(clients, stack, paho_c, who, version):

@@ -31,21 +31,22 @@ class PahoClient:
     """paho-mqtt with its network thread. Reconnects by itself, as paho does."""
 
     def __init__(self, port, user, device, token, version=V5, clean=True, session_expiry_s=0,
-                 keepalive_s=60, will=None, receive_maximum=None, tls=None):
-        """will: keyword arguments of paho's will_set. tls: an SSLContext; None is plain TCP."""
+                 keepalive_s=60, will=None, receive_maximum=None, tls=None, transport="tcp"):
+        """will: keyword arguments of paho's will_set. tls: an SSLContext; None is without."""
         self.messages, self.granted, self.connects = [], {}, []
         self.disconnects, self.acknowledged, self.gone = [], set(), False
         self.lock = threading.Lock()
         self.port, self.keepalive_s, self.version = port, keepalive_s, version
         if version == V5:
-            self.client = mqtt.Client(device, protocol=mqtt.MQTTv5)
+            self.client = mqtt.Client(device, protocol=mqtt.MQTTv5, transport=transport)
             options = Properties(PacketTypes.CONNECT)
             options.SessionExpiryInterval = session_expiry_s
             if receive_maximum is not None:
                 options.ReceiveMaximum = receive_maximum
             self.how = {"clean_start": clean, "properties": options}
         else:
-            self.client = mqtt.Client(device, clean_session=clean, protocol=mqtt.MQTTv311)
+            self.client = mqtt.Client(device, clean_session=clean, protocol=mqtt.MQTTv311,
+                                      transport=transport)
             self.how = {}
         self.client.username_pw_set(user, token)
         if will:

@@ -85,7 +85,7 @@ class RawPeer:
             if packet:
                 return packet
             left = deadline - time.monotonic()
-            if left < 0 or not select.select([self.sock], [], [], left)[0]:
+            if left < 0 or not self._readable(left):
                 raise TimeoutError(f"{self.user}/{self.device}: no packet within {timeout_s} s")
             try:
                 raw = self.sock.recv(READ_BYTES)
@@ -94,6 +94,12 @@ class RawPeer:
             if not raw:
                 raise Closed
             self.buffer += raw
+
+    def _readable(self, timeout_s):
+        """A layer may hold bytes that the kernel knows nothing of any more."""
+        if hasattr(self.sock, "readable"):
+            return self.sock.readable(timeout_s)
+        return bool(select.select([self.sock], [], [], timeout_s)[0])
 
     def take(self, kind, timeout_s=DEADLINE_S, pid=None):
         """The next packet of that kind (and identifier); others stay for later takes."""

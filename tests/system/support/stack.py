@@ -228,11 +228,12 @@ def _open_files(pid):
 class ExtraConnector:
     """A connector of our own beside a stack's, on its own port, with options of its own."""
 
-    def __init__(self, stack, *sets):
+    def __init__(self, stack, *sets, config=None):
+        """config: a file in place of the stack's."""
         self.stack, self.port, self.ws_port = stack, free_port(), free_port()
         self.log_path = stack.var / "log" / f"extra-{self.port}.log"
         command = [str(program("beckon-connector")),
-                   "--config", str(stack.var / "etc" / "connector.conf"),
+                   "--config", str(config or stack.var / "etc" / "connector.conf"),
                    "--set", "index=90", "--set", f"listen.tcp.port={self.port}",
                    "--set", f"listen.ws.port={self.ws_port}",
                    "--set", "listen.tls.enabled=false", "--set", "listen.wss.enabled=false"]
