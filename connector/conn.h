@@ -134,7 +134,7 @@ struct conn *conn_find(const struct conns *conns, uint64_t handle);
 /* CONNACK 0 was sent and the session is not over. */
 static inline bool conn_is_open(const struct conn *c)
 {
-    return c->state == CONN_ACTIVE || c->state == CONN_STALLED;
+    return c->state == CONN_ACTIVE || c->state == CONN_STALLED || c->state == CONN_LEAVING;
 }
 
 static inline struct bytes client_user(const struct client *client)

@@ -34,6 +34,8 @@ bool conn_can_read(const struct conn *c)
     case CONN_ACTIVE:
         /* MQTT 3.1.1 has no Receive Maximum to hold a client to: TCP holds it. */
         return c->level == MQTT_5 || pubacks_count(c->pubacks) < c->connector->options.receive_max;
+    case CONN_LEAVING:
+        return true;
     default:
         return false;
     }

@@ -16,8 +16,9 @@ enum conn_state {
     CONN_OPENING,       /* token good, the broker was asked to open the session; not read */
     CONN_ACTIVE,        /* CONNACK 0 was sent */
     CONN_STALLED,       /* as ACTIVE, but not read: too much waits for the broker */
-    CONN_DRAINING,      /* session over, goodbye said: flushing, then waiting for the peer's end */
-    CONN_CLOSED,        /* descriptor closed; freed at the end of the turn */
+    CONN_LEAVING,  /* this process stops: what was begun is finished, nothing begins. drain.c */
+    CONN_DRAINING, /* session over, goodbye said: flushing, then waiting for the peer's end */
+    CONN_CLOSED,   /* descriptor closed; freed at the end of the turn */
     CONN_STATE_COUNT
 };
 

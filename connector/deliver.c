@@ -172,6 +172,8 @@ void deliver_message(struct connector *connector, const struct wire_deliver *del
 
     if (c == NULL || !conn_is_open(c))
         connector->metrics.records_stale++;
+    else if (c->state == CONN_LEAVING)
+        connector->metrics.drain_undelivered++; /* the client's next connection gets it */
     else if (deliver->seq != 0 && (c->client->held != NULL || !has_room(c)))
         hold(c, deliver);
     else
@@ -183,7 +185,7 @@ void deliver_held(struct conn *c)
     struct wire_deliver deliver;
     void *memory;
 
-    while (conn_is_open(c) && has_room(c) &&
+    while (conn_is_open(c) && c->state != CONN_LEAVING && has_room(c) &&
            (memory = held_take(&c->client->held, &deliver)) != NULL) {
         deliver_now(c, &deliver);
         free(memory);

@@ -37,6 +37,13 @@ void handle_bad_header(struct conn *c, int err)
         conn_close(c, CLOSE_FAULT, fault);
 }
 
+/* What a client that is about to be disconnected has to ask the next connector: unanswered, as if
+ * it had come a moment later. */
+static bool begins_something(enum mqtt_type type)
+{
+    return type == MQTT_PUBLISH || type == MQTT_SUBSCRIBE || type == MQTT_UNSUBSCRIBE;
+}
+
 bool handle_packet(struct conn *c, struct bytes data)
 {
     static const struct mqtt_fault second_connect = {MQTT_PROTOCOL_ERROR, "MQTT-3.1.0-2",
@@ -53,6 +60,10 @@ bool handle_packet(struct conn *c, struct bytes data)
     }
     if (r < 0) {
         conn_close(c, CLOSE_FAULT, &fault);
+        return true;
+    }
+    if (c->state == CONN_LEAVING && begins_something(packet.type)) {
+        c->connector->metrics.drain_ignored++;
         return true;
     }
     switch (packet.type) {

@@ -78,6 +78,10 @@ void keepalive_on_timer(struct timer *timer)
     case CONN_STALLED:
         keepalive_arm(c);
         break;
+    case CONN_LEAVING:
+        c->connector->metrics.drain_unanswered++; /* it waited long enough */
+        conn_close(c, CLOSE_DRAIN, NULL);
+        break;
     case CONN_DRAINING:
         conn_close_now(c);
         break;

@@ -3,11 +3,17 @@
  * Out of descriptors or memory, accept fails and the connection stays in the backlog: level-
  * triggered epoll would report it again at once, for ever. So accepting pauses for PAUSE_MS; the
  * clients wait in the kernel meanwhile. Above listen.max_connections a client is accepted and
- * closed: it learns at once that it has to try another connector. */
+ * closed: it learns at once that it has to try another connector.
+ *
+ * The end: closing a listening socket resets what it holds, connections that were not accepted yet
+ * and those whose handshake is under way. So at first the socket only drops SYNs; what was begun
+ * becomes connections and is accepted. A client whose SYN was dropped sends it again after a
+ * second, and then another process that listens on the port has it. */
 #include "connector/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -95,12 +101,9 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
         connector->metrics.accepted++;
 }
 
-static void on_connection(void *arg, uint32_t events)
+static void accept_some(struct listener *listener, uint32_t most)
 {
-    struct listener *listener = arg;
-
-    (void)events;
-    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (uint32_t i = 0; i < most; i++) {
         struct sockaddr_storage address = {0};
         socklen_t size = sizeof(address);
         int fd =
@@ -117,6 +120,12 @@ static void on_connection(void *arg, uint32_t events)
                         "could not accept a connection: %s", strerror(errno));
         return;
     }
+}
+
+static void on_connection(void *arg, uint32_t events)
+{
+    (void)events;
+    accept_some(arg, ACCEPTS_PER_TURN);
 }
 
 static int set_options(int fd, int family)
@@ -187,8 +196,29 @@ static int open_one(struct connector *connector, const struct door *door,
     return 0;
 }
 
+static void end_one(struct listener *listener)
+{
+    /* A packet that reaches a listening socket is a TCP header at offset 0, the flags in byte 13.
+     * Accepted sockets inherit the filter: it drops nothing that they could use. */
+    enum { FLAGS = 13, SYN = 0x02, ACK = 0x10 };
+    struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {.len = ARRAY_LEN(drop_syn), .filter = drop_syn};
+
+    if (setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+        log_warning(NULL, "could not keep new connections off while stopping, ignoring it: %s",
+                    strerror(errno));
+}
+
 static void close_one(struct listener *listener)
 {
+    /* More than the kernel may hold: it adds one to the backlog. */
+    accept_some(listener, listener->connector->options.listen_backlog + 1);
     loop_timer_cancel(listener->connector->loop, &listener->resume);
     loop_io_remove(listener->connector->loop, listener->io);
     close(listener->fd);
@@ -204,6 +234,14 @@ int listeners_open(struct connector *connector, struct err_text *et)
             r = open_one(connector, &doors[i], &connector->listeners[i], et);
     }
     return r;
+}
+
+void listeners_end(struct connector *connector)
+{
+    for (size_t i = 0; i < ARRAY_LEN(connector->listeners); i++) {
+        if (connector->listeners[i] != NULL)
+            end_one(connector->listeners[i]);
+    }
 }
 
 void listeners_close(struct connector *connector)

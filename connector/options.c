@@ -143,6 +143,12 @@ const struct option connector_options[] = {
     {"drain.ms", OPTION_UINT, AT(drain_ms), "1000", 0, 600000, true,
      "time over which clients are disconnected when the process is told to stop, milliseconds",
      NULL},
+    /* a broker commits in milliseconds, and is back within this when it is restarted; the whole
+     * stop stays below the ten seconds that container runtimes give */
+    {"drain.wait_ms", OPTION_UINT, AT(drain_wait_ms), "2000", 0, 600000, true,
+     "time a client has for its last answers before it is disconnected, and then the broker to "
+     "commit what clients acknowledged, milliseconds",
+     NULL},
 };
 
 const size_t connector_option_count = ARRAY_LEN(connector_options);

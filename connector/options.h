@@ -46,6 +46,7 @@ struct options {
     uint32_t queue_bytes;
     uint32_t pending_bytes;
     uint32_t drain_ms;
+    uint32_t drain_wait_ms;
 };
 
 extern const struct option connector_options[];

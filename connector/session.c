@@ -111,6 +111,19 @@ static void forget_requests_of_session(struct conn *c)
     }
 }
 
+bool session_awaits_answers(const struct conn *c)
+{
+    const struct bus_requests *requests = c->connector->requests;
+    struct bus_request request;
+
+    for (uint64_t token = c->last_request; token != 0;
+         token = bus_requests_before(requests, token)) {
+        if (bus_requests_find(requests, token, &request))
+            return true;
+    }
+    return false;
+}
+
 static void keep_will(struct conn *c, const struct mid *mid)
 {
     struct connector *connector = c->connector;

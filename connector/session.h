@@ -16,6 +16,8 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
 /* The connection ends: tells the broker (unless it was the broker who ended it), keeps the Will
  * until the broker has dealt with it. No effect on a connection without a session. */
 void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_broker);
+/* True while the broker has not answered something that this client asked. */
+bool session_awaits_answers(const struct conn *c);
 /* The broker doubts that the client is there. */
 void session_on_doubt(struct connector *connector, const struct wire_session *doubt);
 /* A doubtful client spoke. */

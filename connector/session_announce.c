@@ -77,6 +77,8 @@ void session_announce_all(struct connector *connector, const struct wire_welcome
     announce(c);
     TAILQ_FOREACH(c, &lists->in[CONN_STALLED], state_link)
     announce(c);
+    TAILQ_FOREACH(c, &lists->in[CONN_LEAVING], state_link)
+    announce(c);
     /* each 64 MB at most (main.c), which one frame may have */
     ended_announce(connector->ended, now_ms, bus_frame(connector->bus));
     wills_announce(connector->wills, now_ms, bus_frame(connector->bus));

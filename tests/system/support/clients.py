@@ -219,9 +219,9 @@ class Clients:
                         "-m", message, *args], check=True, timeout=DEADLINE_S,
                        capture_output=True)
 
-    def connector(self, *sets):
+    def connector(self, *sets, port=None):
         """A connector of our own with options of its own."""
-        return self.keep(ExtraConnector(self.stack, *sets))
+        return self.keep(ExtraConnector(self.stack, *sets, port=port))
 
     def close(self):
         while self.made:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 V311, V5 = 4, 5
 
+# MQTT 5.0 section 2.4: what a client that is told to go elsewhere is told.
+SERVER_SHUTTING_DOWN = 0x8B
+
 # MQTT 5.0 section 2.2.2.2
 PAYLOAD_FORMAT, MESSAGE_EXPIRY, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION_DATA = 1, 2, 3, 8, 9
 SUBSCRIPTION_ID, SESSION_EXPIRY, ASSIGNED_CLIENT_ID, SERVER_KEEP_ALIVE = 11, 17, 18, 19

@@ -226,12 +226,15 @@ def _open_files(pid):
 
 
 class ExtraConnector:
-    """A connector of our own beside a stack's, on its own port, with options of its own."""
+    """A connector of our own beside a stack's, on its own port (or one that it shares with another),
+    with options of its own."""
+    made = 0
 
-    def __init__(self, stack, *sets, config=None):
+    def __init__(self, stack, *sets, config=None, port=None):
         """config: a file in place of the stack's."""
-        self.stack, self.port, self.ws_port = stack, free_port(), free_port()
-        self.log_path = stack.var / "log" / f"extra-{self.port}.log"
+        self.stack, self.port, self.ws_port = stack, port or free_port(), free_port()
+        ExtraConnector.made += 1
+        self.log_path = stack.var / "log" / f"extra-{self.port}-{ExtraConnector.made}.log"
         command = [str(program("beckon-connector")),
                    "--config", str(config or stack.var / "etc" / "connector.conf"),
                    "--set", "index=90", "--set", f"listen.tcp.port={self.port}",
@@ -250,8 +253,7 @@ class ExtraConnector:
 
     def _listening(self):
         assert self.process.poll() is None, self.log()
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self.port)) == 0
+        return " started, broker " in self.log()   # all its doors are open then
 
     def dial(self):
         sock = socket.create_connection((HOST, self.port), timeout=10)

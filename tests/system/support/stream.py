@@ -112,6 +112,8 @@ class Sender(Client):
             except TimeoutError as error:
                 assert wait_s < PATIENCE_S, f"no PUBACK within {PATIENCE_S} s: {error}"
                 continue
+            if packet.kind == p.DISCONNECT and packet.reason == p.SERVER_SHUTTING_DOWN:
+                raise Closed
             assert packet.kind == p.PUBACK, f"packet type {packet.kind}, reason {packet.reason:#x}"
             assert packet.reason == 0, f"PUBACK {packet.reason:#x}"
             place = [serial % 65535 + 1 for serial in self.unacked].index(packet.pid)
