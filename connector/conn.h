@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 
+#include "connector/bucket.h"
 #include "connector/conn_state.h"
 #include "connector/connector.h"
 #include "connector/held.h"
@@ -38,13 +39,15 @@ struct client {
     uint64_t epoch; /* 0 until the session is open */
     uint64_t token_issued_s;
     uint64_t token_expires_s;
-    uint64_t lease_until_ms;   /* background: when the time granted by the client's system is over;
-                                  0 = the client did not say */
-    struct inflight notified;  /* what was PUBLISHed on inbox/notify/... */
-    struct will *will;         /* owned; NULL = none, or handed on */
-    struct held *held;         /* what has to wait to be PUBLISHed; NULL = nothing */
-    uint32_t session_expiry_s; /* asked for; once open: granted */
-    uint32_t lease_s;          /* as the client said it last */
+    uint64_t lease_until_ms;  /* background: when the time granted by the client's system is over;
+                                 0 = the client did not say */
+    struct inflight notified; /* what was PUBLISHed on inbox/notify/... */
+    struct will *will;        /* owned; NULL = none, or handed on */
+    struct held *held;        /* what has to wait to be PUBLISHed; NULL = nothing */
+    struct bucket publishes;  /* how many it may publish; limits.h */
+    uint64_t too_fast_since_ms, too_fast_last_ms; /* when a publish was refused for that */
+    uint32_t session_expiry_s;                    /* asked for; once open: granted */
+    uint32_t lease_s;                             /* as the client said it last */
     uint16_t receive_max;
     uint16_t keep_alive_s; /* in force; 0 = none */
     uint8_t device_state;  /* enum wire_device_state */
@@ -134,7 +137,7 @@ struct conn *conn_find(const struct conns *conns, uint64_t handle);
 /* CONNACK 0 was sent and the session is not over. */
 static inline bool conn_is_open(const struct conn *c)
 {
-    return c->state == CONN_ACTIVE || c->state == CONN_STALLED || c->state == CONN_LEAVING;
+    return c->state >= CONN_ACTIVE && c->state <= CONN_LEAVING;
 }
 
 static inline struct bytes client_user(const struct client *client)

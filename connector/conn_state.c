@@ -22,8 +22,13 @@ static const struct conn_step {
     {CONN_STALLED, CONN_ACTIVE}, /* room again */
     {CONN_STALLED, CONN_DRAINING},
     {CONN_STALLED, CONN_CLOSED},
+    {CONN_ACTIVE, CONN_SLOWED}, /* MQTT 3.1.1: it published more than it may */
+    {CONN_SLOWED, CONN_ACTIVE}, /* now it may */
+    {CONN_SLOWED, CONN_DRAINING},
+    {CONN_SLOWED, CONN_CLOSED},
     {CONN_ACTIVE, CONN_LEAVING}, /* its turn in a drain */
     {CONN_STALLED, CONN_LEAVING},
+    {CONN_SLOWED, CONN_LEAVING},
     {CONN_LEAVING, CONN_DRAINING}, /* it has its answers, or waited long enough */
     {CONN_LEAVING, CONN_CLOSED},
     {CONN_DRAINING, CONN_CLOSED}, /* the peer closed too, or took too long */
@@ -42,10 +47,11 @@ bool conn_step_allowed(enum conn_state from, enum conn_state to)
 const char *conn_state_name(enum conn_state state)
 {
     static const char *const names[CONN_STATE_COUNT] = {
-        [CONN_FREE] = "free",         [CONN_AWAIT_CONNECT] = "await-connect",
-        [CONN_OPENING] = "opening",   [CONN_ACTIVE] = "active",
-        [CONN_STALLED] = "stalled",   [CONN_LEAVING] = "leaving",
-        [CONN_DRAINING] = "draining", [CONN_CLOSED] = "closed",
+        [CONN_FREE] = "free",       [CONN_AWAIT_CONNECT] = "await-connect",
+        [CONN_OPENING] = "opening", [CONN_ACTIVE] = "active",
+        [CONN_STALLED] = "stalled", [CONN_SLOWED] = "slowed",
+        [CONN_LEAVING] = "leaving", [CONN_DRAINING] = "draining",
+        [CONN_CLOSED] = "closed",
     };
 
     return names[state];

@@ -14,8 +14,9 @@ enum conn_state {
     CONN_FREE,          /* a slot without a connection */
     CONN_AWAIT_CONNECT, /* accepted; the first packet has to be CONNECT */
     CONN_OPENING,       /* token good, the broker was asked to open the session; not read */
-    CONN_ACTIVE,        /* CONNACK 0 was sent */
+    CONN_ACTIVE,        /* CONNACK 0 was sent; from here to LEAVING the session is open */
     CONN_STALLED,       /* as ACTIVE, but not read: too much waits for the broker */
+    CONN_SLOWED,        /* as ACTIVE, but not read: it published more than it may. limits.h */
     CONN_LEAVING,  /* this process stops: what was begun is finished, nothing begins. drain.c */
     CONN_DRAINING, /* session over, goodbye said: flushing, then waiting for the peer's end */
     CONN_CLOSED,   /* descriptor closed; freed at the end of the turn */

@@ -15,6 +15,7 @@ struct bus;
 struct bus_requests;
 struct conns;
 struct ended_sessions;
+struct limits;
 struct listener;
 struct tls_context;
 struct wills;
@@ -41,6 +42,7 @@ struct connector {
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;
+    struct limits *limits;
     struct tls_context *tls; /* for new connections; NULL: no certificates */
     struct ws_policy ws_policy;
     struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */

@@ -30,7 +30,7 @@
  * connect at last, so that as few as possible have to try twice. */
 static struct conn *next_conn(const struct conns *conns)
 {
-    static const enum conn_state order[] = {CONN_ACTIVE, CONN_STALLED, CONN_OPENING,
+    static const enum conn_state order[] = {CONN_ACTIVE, CONN_STALLED, CONN_SLOWED, CONN_OPENING,
                                             CONN_AWAIT_CONNECT};
 
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
@@ -58,6 +58,7 @@ static void let_go(struct conn *c)
         break;
     case CONN_ACTIVE:
     case CONN_STALLED:
+    case CONN_SLOWED:
         conn_set_state(&connector->conns->lists, c, CONN_LEAVING);
         loop_timer_add(connector->loop, &c->timer, connector->options.drain_wait_ms);
         conn_update_reading(c); /* acknowledgements may lie behind what made it stall */

@@ -12,6 +12,7 @@
 #include "connector/bus.h"
 #include "connector/conn.h"
 #include "connector/device_state.h"
+#include "connector/limits.h"
 #include "connector/session.h"
 
 #define NO_REFUSAL ((struct refusal){.reason = MQTT_SUCCESS})
@@ -117,6 +118,22 @@ static struct refusal check_token(struct conn *c, const struct mqtt_connect *con
     return NO_REFUSAL;
 }
 
+/* Before the token, whose check is what costs. Without a proxy the listener has looked. */
+static struct refusal check_address(const struct conn *c)
+{
+    if (c->peer.proxied && !limits_address_connects(c->connector, &c->peer))
+        return refuse(MQTT_CONNECTION_RATE_EXCEEDED, "this address connects too often");
+    return NO_REFUSAL;
+}
+
+static struct refusal check_rate(struct conn *c)
+{
+    if (!limits_device_connects(c))
+        return refuse(MQTT_CONNECTION_RATE_EXCEEDED,
+                      "this device connects too often (limit.device_connects_per_s)");
+    return NO_REFUSAL;
+}
+
 static struct refusal take_will(struct conn *c, const struct mqtt_connect *connect)
 {
     const struct mqtt_properties *properties = &connect->will_properties;
@@ -203,6 +220,8 @@ static struct refusal take_connect(struct conn *c, const struct mqtt_connect *co
     struct refusal refusal = check_packet_size(c);
 
     if (refusal.reason == MQTT_SUCCESS)
+        refusal = check_address(c);
+    if (refusal.reason == MQTT_SUCCESS)
         refusal = check_names(connect);
     if (refusal.reason != MQTT_SUCCESS)
         return refusal;
@@ -210,6 +229,8 @@ static struct refusal take_connect(struct conn *c, const struct mqtt_connect *co
     if (c->client == NULL)
         return refuse(MQTT_SERVER_BUSY, "out of memory");
     refusal = check_token(c, connect);
+    if (refusal.reason == MQTT_SUCCESS)
+        refusal = check_rate(c);
     if (refusal.reason == MQTT_SUCCESS && connect->has_will)
         refusal = take_will(c, connect);
     if (refusal.reason == MQTT_SUCCESS)

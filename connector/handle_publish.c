@@ -8,6 +8,7 @@
 #include "connector/bus.h"
 #include "connector/bus_requests.h"
 #include "connector/conn.h"
+#include "connector/limits.h"
 #include "connector/session.h"
 
 /* What no publish may be, whatever its topic; NULL = nothing of it. */
@@ -206,12 +207,48 @@ static bool publish_to_me(struct conn *c, const struct mqtt_publish *publish, en
     return true;
 }
 
+/* It has used up its share. MQTT 3.1.1 can't refuse one publish: the client is not read until there
+ * is a share again, so its PUBACK comes later, and it can't send faster. As handle_publish. */
+static bool too_fast(struct conn *c, const struct mqtt_publish *publish, uint64_t wait_ms)
+{
+    static const struct mqtt_fault abuse = {MQTT_QUOTA_EXCEEDED, "section 4.13",
+                                            "it went on publishing too fast"};
+    bool lasting = limits_publish_refused(c);
+
+    if (c->level == MQTT_311 && publish->qos == 1) {
+        c->connector->metrics.limited_publishes_delayed++;
+        conn_set_state(&c->connector->conns->lists, c, CONN_SLOWED);
+        loop_timer_add(c->connector->loop, &c->timer, wait_ms);
+        return false;
+    }
+    if (lasting) {
+        conn_close(c, CLOSE_TOO_FAST, &abuse);
+        return true;
+    }
+    if (publish->qos == 1)
+        c->connector->metrics.limited_publishes++;
+    else
+        c->connector->metrics.limited_publishes_dropped++;
+    answer_now(c, publish,
+               (struct refusal){MQTT_QUOTA_EXCEEDED, "more messages a second than allowed"});
+    return true;
+}
+
+static bool take_publish(struct conn *c, const struct mqtt_publish *publish)
+{
+    struct topic topic = topic_parse(publish->topic);
+
+    if (topic.kind == TOPIC_TO_USER || topic.kind == TOPIC_TO_GROUP)
+        return publish_to(c, publish, &topic);
+    return publish_to_me(c, publish, topic.kind);
+}
+
 bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
 {
     static const struct mqtt_fault too_many = {MQTT_RECEIVE_MAX_EXCEEDED, "MQTT-3.3.4-7",
                                                "more unanswered publishes than Receive Maximum"};
     const struct mqtt_fault *fault = find_fault(c, publish);
-    struct topic topic;
+    uint64_t wait_ms;
 
     if (fault != NULL) {
         conn_close(c, CLOSE_FAULT, fault);
@@ -225,10 +262,13 @@ bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
         conn_close(c, CLOSE_FAULT, &too_many);
         return true;
     }
-    topic = topic_parse(publish->topic);
-    if (topic.kind == TOPIC_TO_USER || topic.kind == TOPIC_TO_GROUP)
-        return publish_to(c, publish, &topic);
-    return publish_to_me(c, publish, topic.kind);
+    wait_ms = limits_publish_wait_ms(c);
+    if (wait_ms > 0)
+        return too_fast(c, publish, wait_ms);
+    if (!take_publish(c, publish))
+        return false;
+    limits_published(c);
+    return true;
 }
 
 void publish_on_published(struct connector *connector, const struct wire_published *published)

@@ -78,6 +78,12 @@ void keepalive_on_timer(struct timer *timer)
     case CONN_STALLED:
         keepalive_arm(c);
         break;
+    case CONN_SLOWED:
+        conn_set_state(&c->connector->conns->lists, c, CONN_ACTIVE);
+        c->last_seen_ms = loop_now_ms(c->connector->loop); /* the silence was ours */
+        keepalive_arm(c);
+        conn_update_reading(c);
+        break;
     case CONN_LEAVING:
         c->connector->metrics.drain_unanswered++; /* it waited long enough */
         conn_close(c, CLOSE_DRAIN, NULL);

@@ -1,6 +1,7 @@
 /* keepalive - everything a connection waits for with a clock, on one timer each: CONNECT, the
- * broker's answer, the next packet (MQTT keep alive), the expiry of the token, the last answers
- * before this process stops, the peer's close. */
+ * broker's answer, the next packet (MQTT keep alive), the expiry of the token, the end of a pause
+ * for a client that publishes too fast, the last answers before this process stops, the peer's
+ * close. */
 #ifndef BECKON_CONNECTOR_KEEPALIVE_H
 #define BECKON_CONNECTOR_KEEPALIVE_H
 

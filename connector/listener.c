@@ -3,7 +3,9 @@
  * Out of descriptors or memory, accept fails and the connection stays in the backlog: level-
  * triggered epoll would report it again at once, for ever. So accepting pauses for PAUSE_MS; the
  * clients wait in the kernel meanwhile. Above listen.max_connections a client is accepted and
- * closed: it learns at once that it has to try another connector.
+ * closed: it learns at once that it has to try another connector. Above listen.accepts_per_s
+ * clients wait in the kernel, too: a storm of them is taken on at a rate that leaves time for the
+ * others.
  *
  * The end: closing a listening socket resets what it holds, connections that were not accepted yet
  * and those whose handshake is under way. So at first the socket only drops SYNs; what was begun
@@ -26,6 +28,7 @@
 
 #include "connector/conn.h"
 #include "connector/door.h"
+#include "connector/limits.h"
 
 /* Handing a slot out takes microseconds; 128 delay other clients by well under a millisecond. */
 #define ACCEPTS_PER_TURN 128
@@ -40,6 +43,12 @@ struct listener {
     struct timer resume;
 };
 
+static void rest(struct listener *listener, uint64_t ms)
+{
+    if (loop_io_set(listener->connector->loop, listener->io, 0) == 0)
+        loop_timer_add(listener->connector->loop, &listener->resume, ms);
+}
+
 static void pause_accepting(struct listener *listener, int err)
 {
     struct connector *connector = listener->connector;
@@ -47,8 +56,7 @@ static void pause_accepting(struct listener *listener, int err)
     connector->metrics.accept_paused++;
     log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
                 "could not accept a connection: %s; pausing for %d ms", strerror(err), PAUSE_MS);
-    if (loop_io_set(connector->loop, listener->io, 0) == 0)
-        loop_timer_add(connector->loop, &listener->resume, PAUSE_MS);
+    rest(listener, PAUSE_MS);
 }
 
 static void on_resume(struct timer *timer)
@@ -95,37 +103,58 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
                     connector->options.max_connections);
         return;
     }
+    /* behind a proxy the address comes later: handle_connect.c looks at it */
+    if (!door_options(listener->door, &connector->options)->proxy_protocol &&
+        !limits_address_connects(connector, &peer)) {
+        close(fd);
+        return;
+    }
+    limits_accepted(connector);
     if (conn_accept(connector->conns, listener->door, fd, &peer) < 0)
         pause_accepting(listener, ENOMEM);
     else
         connector->metrics.accepted++;
 }
 
-static void accept_some(struct listener *listener, uint32_t most)
+/* False: there is no more for now. */
+static bool accept_one(struct listener *listener)
 {
-    for (uint32_t i = 0; i < most; i++) {
-        struct sockaddr_storage address = {0};
-        socklen_t size = sizeof(address);
-        int fd =
-            accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof(address);
+    int fd =
+        accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0) {
-            take(listener, fd, &address);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            pause_accepting(listener, errno);
-        else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-            log_limited(loop_now_ms(listener->connector->loop), LOG_WARNING, NULL,
-                        "could not accept a connection: %s", strerror(errno));
-        return;
+    if (fd >= 0) {
+        take(listener, fd, &address);
+        return true;
     }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        pause_accepting(listener, errno);
+    else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        log_limited(loop_now_ms(listener->connector->loop), LOG_WARNING, NULL,
+                    "could not accept a connection: %s", strerror(errno));
+    return false;
 }
 
 static void on_connection(void *arg, uint32_t events)
 {
+    struct listener *listener = arg;
+    struct connector *connector = listener->connector;
+    uint64_t wait_ms = 0;
+
     (void)events;
-    accept_some(arg, ACCEPTS_PER_TURN);
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN && wait_ms == 0; i++) {
+        wait_ms = limits_accept_wait_ms(connector);
+        if (wait_ms == 0 && !accept_one(listener))
+            return;
+    }
+    if (wait_ms == 0)
+        return;
+    connector->metrics.limited_accepts++;
+    log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
+                "new connections wait: above %u a second (listen.accepts_per_s)",
+                connector->options.accepts.per_s);
+    rest(listener, wait_ms);
 }
 
 static int set_options(int fd, int family)
@@ -217,8 +246,11 @@ static void end_one(struct listener *listener)
 
 static void close_one(struct listener *listener)
 {
-    /* More than the kernel may hold: it adds one to the backlog. */
-    accept_some(listener, listener->connector->options.listen_backlog + 1);
+    /* No more than the kernel may hold: it adds one to the backlog. */
+    for (uint32_t i = 0; i <= listener->connector->options.listen_backlog; i++) {
+        if (!accept_one(listener))
+            break;
+    }
     loop_timer_cancel(listener->connector->loop, &listener->resume);
     loop_io_remove(listener->connector->loop, listener->io);
     close(listener->fd);

@@ -24,6 +24,7 @@
 #include "connector/drain.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
+#include "connector/limits.h"
 #include "connector/listener.h"
 #include "connector/session.h"
 #include "connector/tls_context.h"
@@ -259,8 +260,9 @@ static int start_parts(struct process *process, struct err_text *et)
     connector->requests = bus_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
     connector->ended = ended_create(ENDED_MAX_BYTES);
+    connector->limits = limits_create();
     if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
-        connector->wills == NULL || connector->ended == NULL)
+        connector->wills == NULL || connector->ended == NULL || connector->limits == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = auth_create(&connector->options, connector->options.auth_key_dir, &process->options.config,
                     &connector->auth, et);
@@ -293,6 +295,7 @@ static void stop_parts(struct process *process)
     bus_requests_destroy(connector->requests);
     wills_destroy(connector->wills);
     ended_destroy(connector->ended);
+    limits_destroy(connector->limits);
     auth_destroy(connector->auth);
     tls_context_unref(connector->tls);
     ws_policy_fini(&connector->ws_policy);

@@ -55,6 +55,12 @@ const struct option connector_options[] = {
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
      "connections the kernel may hold ready to be accepted", NULL},
+    /* what a processor can do when each of them costs a signature check; with TLS it is less: see
+     * docs/operations.md */
+    {"listen.accepts_per_s", OPTION_UINT, AT(accepts.per_s), "5000", 0, 1000000, true,
+     "connections taken on a second; more wait in the kernel; 0: any number", NULL},
+    {"listen.accepts_burst", OPTION_UINT, AT(accepts.burst), "5000", 1, 10000000, true,
+     "connections taken on above that rate after a quiet time", NULL},
     /* about 100 MB when all are idle, socket memory of the kernel not counted */
     {"listen.max_connections", OPTION_UINT, AT(max_connections), "200000", 1, 10000000, true,
      "clients connected at once; more are closed when they come", NULL},
@@ -140,6 +146,33 @@ const struct option connector_options[] = {
     /* some 20 s of a full load of 256-byte messages at 10,000 a second while no broker is there */
     {"bus.pending_bytes", OPTION_UINT, AT(pending_bytes), "67108864", 1048576, 4294967295, false,
      "memory for requests the broker has not answered; when full, clients are not read", NULL},
+    /* a carrier puts thousands of phones behind one address, and all of them are back at once after
+     * an outage; one that opens connections for their own sake comes faster */
+    {"limit.address_connects_per_s", OPTION_UINT, AT(address_connects.per_s), "1000", 0, 1000000,
+     true,
+     "connections a second from one IPv4 address or IPv6 /64 network; more are closed when they "
+     "come; 0: any number",
+     NULL},
+    {"limit.address_connects_burst", OPTION_UINT, AT(address_connects.burst), "50000", 1, 10000000,
+     true, "connections of one address above that rate after a quiet time", NULL},
+    /* a phone on a bad network connects once in seconds; two programs that share a device id by
+     * mistake, and throw each other out, hundreds of times a second */
+    {"limit.device_connects_per_s", OPTION_UINT, AT(device_connects.per_s), "20", 0, 1000000, true,
+     "connections a second of one device; more are refused (3 / 0x9F); 0: any number", NULL},
+    {"limit.device_connects_burst", OPTION_UINT, AT(device_connects.burst), "1000", 1, 10000000,
+     true, "connections of one device above that rate after a quiet time", NULL},
+    /* a person writes one message a second at most: this leaves room for a backend that sends for a
+     * whole application from one connection */
+    {"limit.publishes_per_s", OPTION_UINT, AT(device_publishes.per_s), "5000", 0, 1000000, true,
+     "publishes a second of one device; more are refused (MQTT 5: 0x97), read later (3.1.1), or "
+     "dropped (QoS 0); 0: any number",
+     NULL},
+    {"limit.publishes_burst", OPTION_UINT, AT(device_publishes.burst), "50000", 1, 10000000, true,
+     "publishes of one device above that rate after a quiet time", NULL},
+    /* long enough for a client that was away to get rid of what it has, and to be told */
+    {"limit.abuse_s", OPTION_UINT, AT(abuse_s), "60", 0, 86400, true,
+     "time a client may go on publishing too fast before it is disconnected, seconds; 0: for ever",
+     NULL},
     {"drain.ms", OPTION_UINT, AT(drain_ms), "1000", 0, 600000, true,
      "time over which clients are disconnected when the process is told to stop, milliseconds",
      NULL},

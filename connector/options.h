@@ -5,6 +5,8 @@
 
 #include "common/option.h"
 
+#include "connector/bucket.h"
+
 /* Of one kind of listener: see door.h. */
 struct listen_options {
     const char *address;
@@ -44,6 +46,8 @@ struct options {
     uint32_t max_keep_alive_s;
     uint32_t connect_timeout_ms;
     uint32_t queue_bytes;
+    struct bucket_limit accepts, address_connects, device_connects, device_publishes;
+    uint32_t abuse_s;
     uint32_t pending_bytes;
     uint32_t drain_ms;
     uint32_t drain_wait_ms;

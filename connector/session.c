@@ -14,6 +14,7 @@
 #include "connector/expiry.h"
 #include "connector/handle.h"
 #include "connector/keepalive.h"
+#include "connector/limits.h"
 #include "connector/session_internal.h"
 
 /* Stalled connections read again in one turn: each may bring up to READ_BYTES_PER_TURN. */
@@ -169,6 +170,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
 
     if (!conn_is_open(c) && c->state != CONN_OPENING)
         return;
+    limits_device_gone(c);
     forget_requests_of_session(c);
     if (!tell_broker)
         return;

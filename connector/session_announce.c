@@ -73,12 +73,10 @@ void session_announce_all(struct connector *connector, const struct wire_welcome
     struct conn *c;
 
     bus_requests_set_credit(connector->requests, welcome->credit);
-    TAILQ_FOREACH(c, &lists->in[CONN_ACTIVE], state_link)
-    announce(c);
-    TAILQ_FOREACH(c, &lists->in[CONN_STALLED], state_link)
-    announce(c);
-    TAILQ_FOREACH(c, &lists->in[CONN_LEAVING], state_link)
-    announce(c);
+    for (unsigned state = CONN_ACTIVE; state <= CONN_LEAVING; state++) {
+        TAILQ_FOREACH(c, &lists->in[state], state_link)
+        announce(c);
+    }
     /* each 64 MB at most (main.c), which one frame may have */
     ended_announce(connector->ended, now_ms, bus_frame(connector->bus));
     wills_announce(connector->wills, now_ms, bus_frame(connector->bus));

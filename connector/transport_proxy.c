@@ -45,6 +45,7 @@ static int read_look(struct proxy *proxy)
     proxy->skip = header.size - proxy->have;
     if (header.peer.family != 0)
         *proxy->peer = header.peer;
+    proxy->peer->proxied = header.peer.family != 0;
     return 0;
 }
 

@@ -136,13 +136,14 @@ class Dialer(threading.Thread):
 def test_new_one_starts_before_the_old_one_ends(clients, stack, who):
     """They share the port: while the old one drains the new one accepts, and none of a stream of
     connections is refused, reset or left without its CONNACK."""
-    old = clients.connector("drain.ms=600")
+    sets = ("drain.ms=600", "limit.device_connects_per_s=0")
+    old = clients.connector(*sets)
     dialers = [Dialer(stack, old.port, who(f"dialer{index}"), 4 + index % 2) for index in range(4)]
     for dialer in dialers:
         dialer.start()
     try:
         for _ in range(4):
-            new = clients.connector("drain.ms=600", port=old.port)
+            new = clients.connector(*sets, port=old.port)
             wait_until(lambda: "linked to" in new.log(), "it is linked")   # noqa: B023
             old.process.send_signal(signal.SIGTERM)
             assert old.process.wait(DEADLINE_S) == 0

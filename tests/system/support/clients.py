@@ -219,9 +219,9 @@ class Clients:
                         "-m", message, *args], check=True, timeout=DEADLINE_S,
                        capture_output=True)
 
-    def connector(self, *sets, port=None):
+    def connector(self, *sets, **how):
         """A connector of our own with options of its own."""
-        return self.keep(ExtraConnector(self.stack, *sets, port=port))
+        return self.keep(ExtraConnector(self.stack, *sets, **how))
 
     def close(self):
         while self.made:

@@ -230,12 +230,12 @@ class ExtraConnector:
     with options of its own."""
     made = 0
 
-    def __init__(self, stack, *sets, config=None, port=None):
-        """config: a file in place of the stack's."""
+    def __init__(self, stack, *sets, config=None, port=None, wrapper=()):
+        """config: a file in place of the stack's. wrapper: the words of a program that runs it."""
         self.stack, self.port, self.ws_port = stack, port or free_port(), free_port()
         ExtraConnector.made += 1
         self.log_path = stack.var / "log" / f"extra-{self.port}-{ExtraConnector.made}.log"
-        command = [str(program("beckon-connector")),
+        command = [*wrapper, str(program("beckon-connector")),
                    "--config", str(config or stack.var / "etc" / "connector.conf"),
                    "--set", "index=90", "--set", f"listen.tcp.port={self.port}",
                    "--set", f"listen.ws.port={self.ws_port}",
@@ -262,6 +262,14 @@ class ExtraConnector:
 
     def log(self):
         return self.log_path.read_text(errors="replace")
+
+    def counters(self):
+        """{name: value} as of now."""
+        seen = self.log().count('"counters: ')
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: self.log().count('"counters: ') > seen, "the counters are logged")
+        words = self.log().rsplit('"counters: ', 1)[1].split('"', 1)[0].split()
+        return {name: int(value) for name, value in (word.split("=") for word in words)}
 
     def close(self):
         if self.process.poll() is None:

@@ -19,6 +19,7 @@
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
+#include "connector/limits.h"
 #include "connector/session.h"
 
 /* Longer than a busy machine takes for anything here. */
@@ -133,8 +134,10 @@ void connector_set_up(void)
     connector.requests = bus_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
     connector.ended = ended_create(1u << 20);
+    connector.limits = limits_create();
     ck_assert(connector.scratch != NULL && connector.seqs != NULL);
     ck_assert(connector.requests != NULL && connector.wills != NULL && connector.ended != NULL);
+    ck_assert_ptr_nonnull(connector.limits);
     ck_assert_int_eq(conns_create(&connector), 0);
     ck_assert_msg(bus_create(connector.loop, &config, &connector.bus, &et) == 0, "%s", et.text);
     fd_count = 0;
@@ -147,6 +150,7 @@ void connector_tear_down(void)
     bus_requests_destroy(connector.requests);
     wills_destroy(connector.wills);
     ended_destroy(connector.ended);
+    limits_destroy(connector.limits);
     auth_destroy(connector.auth);
     loop_destroy(connector.loop);
     buf_release(&connector.properties);

@@ -24,10 +24,11 @@ START_TEST(test_table)
 {
     /* rows: from; columns: to, in the order of the enum */
     static const char *const allowed[CONN_STATE_COUNT] = {
-        [CONN_FREE] = ".1......",     [CONN_AWAIT_CONNECT] = "..1...11",
-        [CONN_OPENING] = "...1..11",  [CONN_ACTIVE] = "....1111",
-        [CONN_STALLED] = "...1.111",  [CONN_LEAVING] = "......11",
-        [CONN_DRAINING] = ".......1", [CONN_CLOSED] = "1.......",
+        [CONN_FREE] = ".1.......",    [CONN_AWAIT_CONNECT] = "..1....11",
+        [CONN_OPENING] = "...1...11", [CONN_ACTIVE] = "....11111",
+        [CONN_STALLED] = "...1..111", [CONN_SLOWED] = "...1..111",
+        [CONN_LEAVING] = ".......11", [CONN_DRAINING] = "........1",
+        [CONN_CLOSED] = "1........",
     };
 
     for (unsigned from = 0; from < CONN_STATE_COUNT; from++)
