@@ -147,11 +147,15 @@ static struct refusal take_will(struct conn *c, const struct mqtt_connect *conne
         return refuse(MQTT_RETAIN_NOT_SUPPORTED, "Will Retain is not supported");
     if (topic.kind != TOPIC_TO_USER && topic.kind != TOPIC_TO_GROUP)
         return refuse(MQTT_TOPIC_INVALID, "the Will Topic is not one that sends a message");
+    if (!limits_properties_fit(c, properties))
+        return refuse(MQTT_PACKET_TOO_LARGE, "the Will has too many or too long properties");
     if (!payload_format_valid(properties, connect->will_payload))
         return refuse(MQTT_PAYLOAD_FORMAT_INVALID, "the Will Payload is not UTF-8");
     buf_clear(forwarded);
     if (c->level == MQTT_5)
         mqtt_forward_properties(properties->all, forwarded);
+    if (!limits_will_fits(c, connect->will_payload.len + forwarded->len))
+        return refuse(MQTT_PACKET_TOO_LARGE, "the Will is too large (mqtt.max_will_bytes)");
     will = (struct wire_will){
         .present = true,
         .kind = topic.kind == TOPIC_TO_USER ? WIRE_TO_USER : WIRE_TO_GROUP,

@@ -171,6 +171,11 @@ static bool publish_to(struct conn *c, const struct mqtt_publish *publish,
                    (struct refusal){MQTT_PAYLOAD_FORMAT_INVALID, "the payload is not UTF-8"});
         return true;
     }
+    if (!limits_properties_fit(c, &publish->properties)) {
+        answer_now(c, publish,
+                   (struct refusal){MQTT_QUOTA_EXCEEDED, "too many or too long properties"});
+        return true;
+    }
     if (publish->qos == 0) {
         send_signal(c, publish, topic);
         return true;

@@ -139,3 +139,44 @@ bool limits_publish_refused(struct conn *c)
     return options->abuse_s != 0 &&
            now_ms - client->too_fast_since_ms >= (uint64_t)options->abuse_s * 1000;
 }
+
+static uint32_t count_user_properties(const struct mqtt_properties *properties, uint32_t most)
+{
+    struct bytes rest = properties->all, name, value;
+    uint32_t count = 0;
+
+    while (count <= most && mqtt_user_property_next(&rest, &name, &value) == 1)
+        count++;
+    return count;
+}
+
+bool limits_properties_fit(const struct conn *c, const struct mqtt_properties *properties)
+{
+    const struct options *options = &c->connector->options;
+    const struct log_subject subject = conn_log(c);
+
+    if (c->level != MQTT_5 || properties->all.len == 0 ||
+        (properties->all.len <= options->max_properties_bytes &&
+         count_user_properties(properties, options->max_user_properties) <=
+             options->max_user_properties))
+        return true;
+    c->connector->metrics.limited_properties++;
+    log_limited(loop_now_ms(c->connector->loop), LOG_WARNING, &subject,
+                "a message with %u bytes of properties, expected at most %u, and at most %u user "
+                "properties (mqtt.max_properties_bytes, mqtt.max_user_properties)",
+                properties->all.len, options->max_properties_bytes, options->max_user_properties);
+    return false;
+}
+
+bool limits_will_fits(const struct conn *c, size_t bytes)
+{
+    const struct log_subject subject = conn_log(c);
+    uint32_t most = c->connector->options.max_will_bytes;
+
+    if (bytes <= most)
+        return true;
+    c->connector->metrics.limited_wills++;
+    log_limited(loop_now_ms(c->connector->loop), LOG_WARNING, &subject,
+                "a Will of %zu bytes, expected at most %u (mqtt.max_will_bytes)", bytes, most);
+    return false;
+}

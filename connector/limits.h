@@ -1,6 +1,6 @@
-/* limits - how often addresses and devices may connect and devices may publish, and how many
- * connections this process takes on a second: option values, buckets (bucket.h), counters and log
- * lines in one place.
+/* limits - how often addresses and devices may connect and devices may publish, how many
+ * connections this process takes on a second, and how much may come with a message: option values,
+ * buckets (bucket.h), counters and log lines in one place.
  *
  * An address is an IPv4 address, or the /64 network of an IPv6 one: whoever has one address there
  * has them all. A device is counted only once its token is good, so that nobody uses up another
@@ -11,11 +11,13 @@
 #include "connector/peer_address.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct conn;
 struct connector;
 struct limits;
+struct mqtt_properties;
 
 /* Returns owned, NULL when out of memory. */
 struct limits *limits_create(void);
@@ -38,5 +40,10 @@ uint64_t limits_publish_wait_ms(const struct conn *c);
 void limits_published(struct conn *c);
 /* A publish came too early. True when that goes on for limit.abuse_s, without a second's pause. */
 bool limits_publish_refused(struct conn *c);
+
+/* The properties of a message: false when there are too many, or too long ones. */
+bool limits_properties_fit(const struct conn *c, const struct mqtt_properties *properties);
+/* A Will of that size: false when it is too large to be kept. */
+bool limits_will_fits(const struct conn *c, size_t bytes);
 
 #endif

@@ -139,6 +139,17 @@ const struct option connector_options[] = {
     {"mqtt.max_keep_alive_s", OPTION_UINT, AT(max_keep_alive_s), "1200", 1, 65535, true,
      "longest keep alive granted to MQTT 5 clients, and what they get that ask for none, seconds",
      NULL},
+    /* an app marks a message with a handful; each receiver has to take what is let through here */
+    {"mqtt.max_user_properties", OPTION_UINT, AT(max_user_properties), "256", 0, 65535, true,
+     "user properties of one message; with more it is refused (0x97)", NULL},
+    /* a content type, a response topic and short properties; what is long belongs into the payload
+     */
+    {"mqtt.max_properties_bytes", OPTION_UINT, AT(max_properties_bytes), "32768", 64, 268435455,
+     true, "properties of one message, bytes; with more it is refused (0x97)", NULL},
+    /* each connection keeps its own for as long as it lives: 200,000 of them are 1.6 GB */
+    {"mqtt.max_will_bytes", OPTION_UINT, AT(max_will_bytes), "8192", 0, 268435455, true,
+     "payload and properties of a Will, bytes; with a larger one CONNECT is refused (5 / 0x95)",
+     NULL},
     {"mqtt.connect_timeout_ms", OPTION_UINT, AT(connect_timeout_ms), "10000", 100, 600000, true,
      "time a new connection has to send CONNECT, milliseconds", NULL},
     {"client.queue_bytes", OPTION_UINT, AT(queue_bytes), "1048576", 16384, 1073741824, true,

@@ -44,6 +44,7 @@ struct options {
     uint32_t max_packet_bytes;
     uint32_t receive_max;
     uint32_t max_keep_alive_s;
+    uint32_t max_user_properties, max_properties_bytes, max_will_bytes;
     uint32_t connect_timeout_ms;
     uint32_t queue_bytes;
     struct bucket_limit accepts, address_connects, device_connects, device_publishes;

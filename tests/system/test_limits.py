@@ -185,3 +185,41 @@ def test_ten_clients_that_never_read(clients, who):
             assert sender.publish(f"to/u/{peer.user}", b"x" * 50_000) == 0
         assert sender.publish(f"to/u/{other.user}", b"%d" % number) == 0
         assert other.payloads(timeout_s=3) == [b"%d" % number]
+
+
+def test_properties_of_a_message(clients, who):
+    """Guide, Errors: 0x97 for more user properties than 256, or more bytes of properties than
+    32 KiB; up to that all are carried."""
+    door = clients.connector()
+    sender = clients.peer(who("alice"), "desk", sock=door.dial())
+    receiver = clients.subscriber(who("bob"))
+    topic = f"to/u/{receiver.user}"
+    most = [(p.USER_PROPERTY, (str(number), "x")) for number in range(256)]
+    long = [(p.USER_PROPERTY, ("name", "x" * (32768 - 9)))]
+    assert sender.publish(topic, b"most", props=most) == 0
+    assert sender.publish(topic, b"one more", props=most + most[:1]) == 0x97
+    assert sender.publish(topic, b"long", props=long) == 0
+    assert sender.publish(topic, b"longer", props=long + [(p.PAYLOAD_FORMAT, 0)]) == 0x97
+    sender.post(topic, b"signal", qos=0, props=most + most[:1])
+    assert sender.publish(topic, b"end") == 0
+    got = receiver.receive(3)
+    assert [message.payload for message in got] == [b"most", b"long", b"end"]
+    assert got[0].user_properties() == [pair for _, pair in most]
+    assert door.counters()["limited_properties"] == 3
+    line = next(line for line in door.log().splitlines() if "bytes of properties" in line)
+    assert "client=desk" in line and who("alice") in line
+
+
+def test_size_of_a_will(clients, who, version):
+    """Guide, Errors: a Will above 8 KiB is refused with 5 / 0x95; one of exactly that is kept."""
+    door = clients.connector()
+    largest = p.Will(f"to/u/{who('bob')}", b"x" * 8192)
+    larger = p.Will(f"to/u/{who('bob')}", b"x" * 8193)
+    refused = clients.raw(who("alice"), version=version, sock=door.dial())
+    assert refused.connect(will=larger).reason == (0x95 if version == p.V5 else 5)
+    receiver = clients.subscriber(who("bob"))
+    clients.peer(who("alice"), version=version, sock=door.dial(), will=largest).cut()
+    assert receiver.payloads() == [largest.payload]
+    assert door.counters()["limited_wills"] == 1
+    assert any("a Will of 8193 bytes" in line and who("alice") in line
+               for line in door.log().splitlines())
