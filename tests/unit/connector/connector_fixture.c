@@ -468,3 +468,35 @@ uint64_t client_open(int fd, uint8_t level, const char *device, uint64_t epoch)
     ck_assert_uint_eq(connack.data[3], 0);
     return conn;
 }
+
+/* The broker refuses: the link is made anew and everything said again, in order. */
+void break_link(void)
+{
+    const struct wire_refuse refuse = {
+        .version = WIRE_VERSION,
+        .reason = WIRE_REFUSED_NOT_READY,
+        .text = bytes_of_string("test"),
+    };
+    uint64_t lost = connector.metrics.links_lost;
+
+    wire_put_refuse(frame_begin(), &refuse);
+    frame_send();
+    await_count(&connector.metrics.links_lost, lost + 1);
+}
+
+void expect_ack(uint64_t acked_seq, uint16_t more)
+{
+    const struct wire_ack *ack = &expect_record(WIRE_ACK)->ack;
+
+    ck_assert_uint_eq(ack->acked_seq, acked_seq);
+    ck_assert_uint_eq(ack->more.count, more);
+}
+
+void expect_delivery(int fd, uint16_t packet_id)
+{
+    struct bytes packet = expect_packet(fd, MQTT_PUBLISH);
+    uint32_t topic_len = (uint32_t)(packet.data[2] << 8 | packet.data[3]);
+
+    ck_assert_int_eq(memcmp(packet.data + 4, "inbox/u/alice/", 14), 0);
+    ck_assert_uint_eq(packet.data[4 + topic_len] << 8 | packet.data[5 + topic_len], packet_id);
+}

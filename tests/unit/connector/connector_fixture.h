@@ -29,6 +29,11 @@ void send_opened(uint64_t conn, uint64_t epoch);
 void send_published(uint64_t token, uint8_t reason);
 void send_deliver(uint64_t conn, uint64_t seq, const char *payload);
 
+/* Refuses the connector, which then makes the link anew and says everything again. */
+void break_link(void);
+/* The next record is an ACK of that. */
+void expect_ack(uint64_t acked_seq, uint16_t more);
+
 /* Clients. */
 
 /* Returns the client's end of a new connection. */
@@ -47,6 +52,8 @@ void put_disconnect(struct buf *out);
 void client_send(int fd, struct buf *out);
 /* The next packet, whole; it must be of that type. Borrows until the next call. */
 struct bytes expect_packet(int fd, enum mqtt_type type);
+/* The next packet is a message of alice with that identifier. */
+void expect_delivery(int fd, uint16_t packet_id);
 /* The server closed the stream, with nothing before it. */
 void expect_end(int fd);
 /* CONNECT to CONNACK, as a device of bob. Returns its handle. */
