@@ -2,6 +2,7 @@
 things go wrong, which the system tests never see."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ STEP_S = 0.05
 
 
 PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8083, 8084, 8883)
+OFFSETS = range(10000, 32768 - max(PORTS))
 
 
 def free(port):
@@ -29,13 +31,12 @@ def free(port):
 
 
 def free_offset():
-    """A port offset whose ports are free, taken from where the system gives out ports."""
-    while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            offset = first.getsockname()[1] - PORTS[0]
+    """A port offset whose ports are free, and below those that the system gives to clients: one of
+    these could be taken between two starts."""
+    for offset in random.sample(OFFSETS, len(OFFSETS)):
         if all(free(port + offset) for port in PORTS):
             return offset
+    raise RuntimeError("no free port offset")
 
 
 def wait_until(condition, what):
