@@ -54,7 +54,8 @@ static void let_go(struct conn *c)
 
     switch ((enum conn_state)c->state) {
     case CONN_OPENING:
-        connect_refuse(c, MQTT_SERVER_SHUTTING_DOWN, "this server stops");
+        /* CONNACK has no "server shutting down" (MQTT 5.0 section 3.2.2.2) */
+        connect_refuse(c, MQTT_USE_ANOTHER_SERVER, "this server stops");
         break;
     case CONN_ACTIVE:
     case CONN_STALLED:

@@ -195,17 +195,23 @@ END_TEST
 
 START_TEST(test_opening_is_refused)
 {
-    int fd;
+    int plain, five;
 
     welcome(100);
     expect_record(WIRE_ANNOUNCE_END);
-    fd = client_connect();
+    plain = client_connect();
     put_connect(&out, MQTT_311, "phone", NULL);
-    client_send(fd, &out);
+    client_send(plain, &out);
+    expect_record(WIRE_OPEN);
+    five = client_connect();
+    put_connect(&out, MQTT_5, "tablet", NULL);
+    client_send(five, &out);
     expect_record(WIRE_OPEN);
     drain_start(&drain);
-    ck_assert_uint_eq(expect_packet(fd, MQTT_CONNACK).data[3], 3); /* server unavailable */
-    shutdown(fd, SHUT_RDWR);
+    ck_assert_uint_eq(expect_packet(plain, MQTT_CONNACK).data[3], 3); /* server unavailable */
+    ck_assert_uint_eq(expect_packet(five, MQTT_CONNACK).data[3], MQTT_USE_ANOTHER_SERVER);
+    shutdown(plain, SHUT_RDWR);
+    shutdown(five, SHUT_RDWR);
     expect_stop();
 }
 END_TEST
