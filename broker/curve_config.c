@@ -130,15 +130,16 @@ int curve_config_read(const struct options *options, const config_t *config,
         if (!file)
             return err_set(et, ERR_NO_MEMORY, "out of memory");
         r = curve_key_load_secret(SECRET_KEY, file, &key, et);
-        if (r == 0)
-            r = curve_clients_read(options, config, &read.clients, et);
         if (r < 0)
             return r;
         memcpy(read.secret_key, key.secret_key, sizeof(read.secret_key));
         curve_key_wipe(&key);
+        r = curve_clients_read(options, config, &read.clients, et);
     }
-    *ret_config = read;
-    return 0;
+    if (r == 0)
+        *ret_config = read;
+    explicit_bzero(read.secret_key, sizeof(read.secret_key));
+    return r;
 }
 
 void curve_config_fini(struct curve_config *config)

@@ -452,6 +452,7 @@ int bus_create(struct loop *loop, const struct bus_config *config, struct bus **
     bus->config = *config;
     if (config->curve != NULL)
         bus->curve = *config->curve;
+    bus->config.curve = NULL; /* the caller's */
     bus->backoff_ms = BACKOFF_FIRST_MS;
     STAILQ_INIT(&bus->full);
     timer_init(&bus->connect, on_connect_timer);
