@@ -46,9 +46,9 @@ class Flood(threading.Thread):
     """Publishes numbers to one person with QoS 1 as fast as the connection takes them, until told to
     stop, and collects PUBACKs. MQTT 5 clients keep to Receive Maximum, 3.1.1 clients to nothing."""
 
-    def __init__(self, peer, to):
+    def __init__(self, peer, to, goal=GOAL):
         super().__init__(daemon=True)
-        self.peer, self.to = peer, to.encode()
+        self.peer, self.to, self.goal = peer, to.encode(), goal
         self.maximum = 65535
         if peer.version == p.V5:
             self.maximum = peer.connack.prop(p.RECEIVE_MAXIMUM) or 65535
@@ -72,13 +72,13 @@ class Flood(threading.Thread):
     def run(self):
         try:
             self.peer.sock.setblocking(False)
-            while not self.stopping.is_set() or self._left or self.acked < self.sent:
+            while (self.sent < self.goal and not self.stopping.is_set()) or self.acked < self.sent:
                 self._step()
         except Exception as error:   # noqa: BLE001  told to the test
             self.failure = error
 
     def _step(self):
-        more = not self.stopping.is_set() and self.sent < GOAL
+        more = not self.stopping.is_set() and self.sent < self.goal
         if not self._left and more and self.sent - self.acked < self.maximum:
             self._left = self._packet(self.sent)
             self.sent += 1
@@ -247,3 +247,40 @@ def test_broker_stands_still_until_the_link_is_lost(own_clients, own_stack, who)
         alive(floods)
     assert most - before < 8 * MIB * 2 + 16 * MIB, (before, most)
     finish(own_clients, floods, who)
+
+
+RECEIVERS = 8
+EACH = 2000
+# inbox.window_bytes, as messages and as the frame they wait in, and inbox.tail_bytes.
+RECEIVER_BYTES = 2 * MIB
+
+
+@pytest.mark.timeout(300)
+def test_connector_stands_still(patient, patient_stack, who):
+    """The other way round: what a connector does not take waits in the inboxes and not in the
+    broker's memory, and delays nobody who is elsewhere."""
+    door = patient.connector()
+    receivers = [patient.subscriber(who(f"bob{index}"), sock=door.dial())
+                 for index in range(RECEIVERS)]
+    floods = [Flood(patient.peer(who(f"alice{index}"), version=4), receiver.user, EACH)
+              for index, receiver in enumerate(receivers)]
+    carol, dave = patient.subscriber(who("carol")), patient.peer(who("dave"))
+    broker = patient_stack.pid("broker")
+    before = most = rss(broker)
+    door.process.send_signal(signal.SIGSTOP)
+    try:
+        for flood in floods:
+            flood.start()
+        while any(flood.is_alive() for flood in floods):
+            assert dave.publish(f"to/u/{carol.user}", b"x") == 0
+            assert carol.payloads() == [b"x"]
+            most = max(most, rss(broker))
+        assert [flood.acked for flood in floods] == [EACH] * RECEIVERS, floods[0].failure
+    finally:
+        door.process.send_signal(signal.SIGCONT)
+    assert RECEIVERS * EACH * PAYLOAD > 2 * RECEIVERS * RECEIVER_BYTES
+    assert most - before < RECEIVERS * RECEIVER_BYTES + 16 * MIB, (before, most)
+    for receiver in receivers:
+        got = [int(message.payload[:8]) for message in receiver.receive(EACH)]
+        assert got == list(range(EACH))
+        receiver.quiet()
