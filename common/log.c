@@ -26,8 +26,8 @@
 /* Of a line, for the subject: three names of 64 characters and an address fit even when each
  * character is escaped, and the message keeps most of the line. */
 #define SUBJECT_SIZE 1536
-/* Before escaping. Longer than any err_text with a sentence around it. */
-#define MESSAGE_SIZE 1024
+/* Before escaping. All counters of a process are the longest, and the last of them count too. */
+#define MESSAGE_SIZE 3072
 #define UNIT_SIZE 16 /* a three-byte sequence as \xNN\xNN\xNN, and NUL */
 #define WINDOW_MS 1000
 

@@ -263,6 +263,20 @@ START_TEST(test_levels)
 }
 END_TEST
 
+/* Some hundred counters with their names and values. */
+START_TEST(test_counters_are_not_cut)
+{
+    char text[3000] = "";
+
+    memset(text, 'y', sizeof(text) - 5);
+    memcpy(text + sizeof(text) - 5, "=12", 4);
+    log_info(NULL, "%s", text);
+    size_t len = strlen(logged());
+    ck_assert_str_eq(output + len - 4, "=12\n");
+    ck_assert_uint_ge(len, sizeof(text));
+}
+END_TEST
+
 START_TEST(test_long_lines_are_cut_and_closed)
 {
     struct log_subject subject = {.describe = describe_too_much};
@@ -365,6 +379,7 @@ static Suite *make_suite(void)
     tcase_add_test(lines, test_a_line);
     tcase_add_test(lines, test_a_message_stays_one_line);
     tcase_add_test(lines, test_levels);
+    tcase_add_test(lines, test_counters_are_not_cut);
     tcase_add_test(lines, test_long_lines_are_cut_and_closed);
     tcase_add_test(lines, test_errno_is_kept);
     tcase_add_test(limits, test_a_call_site_is_limited);
