@@ -116,8 +116,8 @@ def test_wrong_shapes(stack, shape):
 
 
 def test_no_listener(stack):
-    refused(stack, ["listen.tcp.enabled=false", "listen.tls.enabled=false", "tls.certificates=( )"],
-            "no listener")
+    refused(stack, [*(f"listen.{name}.enabled=false" for name in ("tcp", "tls", "ws", "wss")),
+                    "tls.certificates=( )"], "no listener")
 
 
 def test_wrong_address(stack, pki):
@@ -139,7 +139,8 @@ def test_expired_certificate(stack, pki):
 
 
 def test_certificates_without_a_listener(stack, pki):
-    done = start(stack, [pki.certificates("server"), "listen.tls.enabled=false"], True)
+    done = start(stack, [pki.certificates("server"), "listen.tls.enabled=false",
+                         "listen.wss.enabled=false"], True)
     assert done.returncode == 0 and "no listener with TLS" in done.stderr
 
 
@@ -149,7 +150,8 @@ def test_only_tls(stack, pki, clients, who):
     config, port = pki.folder / "relative.conf", free_port()
     config.write_text("\n".join([
         *(line for line in lines if line.startswith(("broker:", "auth:"))),
-        f'listen: {{ tcp: {{ enabled = false; }}; tls: {{ enabled = true; address = "{HOST}"; '
+        'listen: { tcp: { enabled = false; }; ws: { enabled = false; }; '
+        f'tls: {{ enabled = true; address = "{HOST}"; '
         f'port = {port}; }}; }};',
         'tls: { certificates = ( { certificate = "server.pem"; key = "server.key"; } ); };']))
     with subprocess.Popen([program("beckon-connector"), "--config", config, "--set", "index=91"],
