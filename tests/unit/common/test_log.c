@@ -272,7 +272,7 @@ START_TEST(test_counters_are_not_cut)
     memcpy(text + sizeof(text) - 5, "=12", 4);
     log_info(NULL, "%s", text);
     size_t len = strlen(logged());
-    ck_assert_str_eq(output + len - 4, "=12\n");
+    ck_assert_str_eq(output + len - 5, "=12\"\n");
     ck_assert_uint_ge(len, sizeof(text));
 }
 END_TEST
