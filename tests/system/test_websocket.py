@@ -323,7 +323,8 @@ def test_pings_of_a_client_that_does_not_read(clients, dial, who):
     (ws.frame(ws.CLOSE, b"\x03"), 1002),
     (ws.close(1005), 1002),
     (ws.close(1000, b"\xff"), 1007),
-])
+], ids=["text", "continuation", "reserved-opcode", "not-masked", "compressed", "padded-length",
+        "huge", "ping-in-parts", "long-ping", "half-a-code", "code-1005", "reason-not-utf-8"])
 def test_broken_frames(clients, dial, who, version, raw, code):
     """The code says what was wrong; what came before is done, nothing after it; the Will is sent."""
     bob = clients.subscriber(who("bob"))
