@@ -55,11 +55,11 @@ const struct option connector_options[] = {
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
      "connections the kernel may hold ready to be accepted", NULL},
-    /* what a processor can do when each of them costs a signature check; with TLS it is less: see
-     * docs/operations.md */
-    {"listen.accepts_per_s", OPTION_UINT, AT(accepts.per_s), "5000", 0, 1000000, true,
+    /* about what a processor can do when each of them costs a signature check and nothing else is to
+     * be done; with TLS it is much less: see docs/operations.md */
+    {"listen.accepts_per_s", OPTION_UINT, AT(accepts.per_s), "20000", 0, 1000000, true,
      "connections taken on a second; more wait in the kernel; 0: any number", NULL},
-    {"listen.accepts_burst", OPTION_UINT, AT(accepts.burst), "5000", 1, 10000000, true,
+    {"listen.accepts_burst", OPTION_UINT, AT(accepts.burst), "20000", 1, 10000000, true,
      "connections taken on above that rate after a quiet time", NULL},
     /* about 100 MB when all are idle, socket memory of the kernel not counted */
     {"listen.max_connections", OPTION_UINT, AT(max_connections), "200000", 1, 10000000, true,
@@ -174,11 +174,11 @@ const struct option connector_options[] = {
      true, "connections of one device above that rate after a quiet time", NULL},
     /* a person writes one message a second at most: this leaves room for a backend that sends for a
      * whole application from one connection */
-    {"limit.publishes_per_s", OPTION_UINT, AT(device_publishes.per_s), "5000", 0, 1000000, true,
+    {"limit.publishes_per_s", OPTION_UINT, AT(device_publishes.per_s), "20000", 0, 1000000, true,
      "publishes a second of one device; more are refused (MQTT 5: 0x97), read later (3.1.1), or "
      "dropped (QoS 0); 0: any number",
      NULL},
-    {"limit.publishes_burst", OPTION_UINT, AT(device_publishes.burst), "50000", 1, 10000000, true,
+    {"limit.publishes_burst", OPTION_UINT, AT(device_publishes.burst), "100000", 1, 10000000, true,
      "publishes of one device above that rate after a quiet time", NULL},
     /* long enough for a client that was away to get rid of what it has, and to be told */
     {"limit.abuse_s", OPTION_UINT, AT(abuse_s), "60", 0, 86400, true,
