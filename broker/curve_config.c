@@ -4,9 +4,9 @@
  * let anybody in. */
 #include "broker/curve_config.h"
 
-#include "common/auth_keys.h"
 #include "common/auto.h"
 #include "common/log.h"
+#include "common/option_group.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -99,7 +99,7 @@ int curve_clients_read(const struct options *options, const config_t *config,
                        "\"%s\" is not set and \"%s\" is, expected the folder with the public keys "
                        "of connectors",
                        CLIENTS, SECRET_KEY);
-    folder = auth_keys_path(config_lookup(config, CLIENTS), options->curve_clients);
+    folder = option_path(config_lookup(config, CLIENTS), options->curve_clients);
     if (!folder)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = read_folder(&clients, folder, et);
@@ -126,7 +126,7 @@ int curve_config_read(const struct options *options, const config_t *config,
     if (r < 0)
         return r;
     if (keys) {
-        file = auth_keys_path(config_lookup(config, SECRET_KEY), options->curve_secret_key);
+        file = option_path(config_lookup(config, SECRET_KEY), options->curve_secret_key);
         if (!file)
             return err_set(et, ERR_NO_MEMORY, "out of memory");
         r = curve_key_load_secret(SECRET_KEY, file, &key, et);

@@ -4,6 +4,7 @@
 
 #include "common/auth_keys.h"
 #include "common/auto.h"
+#include "common/option_group.h"
 #include "common/pem.h"
 
 #include <arpa/inet.h>
@@ -54,8 +55,8 @@ static int read_pair(const struct options *o, const config_t *config, struct htt
                      struct err_text *et)
 {
     AUTO_FREE char *certificate =
-        auth_keys_path(config_lookup(config, "http.tls_certificate"), o->http_tls_certificate);
-    AUTO_FREE char *key = auth_keys_path(config_lookup(config, "http.tls_key"), o->http_tls_key);
+        option_path(config_lookup(config, "http.tls_certificate"), o->http_tls_certificate);
+    AUTO_FREE char *key = option_path(config_lookup(config, "http.tls_key"), o->http_tls_key);
     const struct pem_source certificate_source = {"http.tls_certificate", certificate};
     const struct pem_source key_source = {"http.tls_key", key};
     struct pem_pair pair;

@@ -18,8 +18,4 @@ MUST_CHECK int auth_keys_load(const struct token_policy *policy, const config_t 
                               const char *key_dir, struct token_keys **ret_keys,
                               struct err_text *et);
 
-/* Returns owned: file, or file in the folder of the configuration file that has setting (NULL: none
- * has). NULL when out of memory. */
-char *auth_keys_path(const config_setting_t *setting, const char *file);
-
 #endif

@@ -3,8 +3,8 @@
 
 #include <openssl/crypto.h>
 
-#include "common/auth_keys.h"
 #include "common/auto.h"
+#include "common/option_group.h"
 
 #define SERVER_KEY "broker.curve.server_key"
 #define SECRET_KEY "broker.curve.secret_key"
@@ -12,8 +12,8 @@
 static int load(const struct options *options, const config_t *config, struct curve_link *link,
                 struct err_text *et)
 {
-    AUTO_FREE char *server = auth_keys_path(config_lookup(config, SERVER_KEY), options->server_key);
-    AUTO_FREE char *own = auth_keys_path(config_lookup(config, SECRET_KEY), options->secret_key);
+    AUTO_FREE char *server = option_path(config_lookup(config, SERVER_KEY), options->server_key);
+    AUTO_FREE char *own = option_path(config_lookup(config, SECRET_KEY), options->secret_key);
     int r;
 
     if (server == NULL || own == NULL)

@@ -6,46 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/auth_keys.h"
 #include "common/auto.h"
 #include "common/log.h"
+#include "common/option_group.h"
 
 #define OPTION "tls.certificates"
 
 static const char *const fields[] = {"certificate", "key"};
-
-static const char *source_name(const config_setting_t *setting)
-{
-    const char *file = config_setting_source_file(setting);
-
-    return file != NULL ? file : "configuration";
-}
-
-static int check_one(const config_setting_t *one, struct err_text *et)
-{
-    const char *text;
-
-    if (config_setting_type(one) != CONFIG_TYPE_GROUP)
-        return err_set(et, ERR_CONFIG, "%s:%d: an element of \"" OPTION "\" is not a group { ... }",
-                       source_name(one), config_setting_source_line(one));
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        if (config_setting_lookup_string(one, fields[i], &text) != CONFIG_TRUE)
-            return err_set(et, ERR_CONFIG,
-                           "%s:%d: an element of \"" OPTION "\" has no \"%s\", expected a file",
-                           source_name(one), config_setting_source_line(one), fields[i]);
-    }
-    for (int i = 0; i < config_setting_length(one); i++) {
-        const config_setting_t *field = config_setting_get_elem(one, (unsigned)i);
-        const char *name = config_setting_name(field);
-
-        if (strcmp(name, fields[0]) != 0 && strcmp(name, fields[1]) != 0)
-            return err_set(et, ERR_CONFIG,
-                           "%s:%d: unknown option \"%s\" in an element of \"" OPTION
-                           "\", expected certificate and key",
-                           source_name(field), config_setting_source_line(field), name);
-    }
-    return 0;
-}
+static const struct option_group group = {OPTION, fields, ARRAY_LEN(fields)};
 
 int tls_certificates_check(const config_setting_t *setting, struct err_text *et)
 {
@@ -54,13 +22,13 @@ int tls_certificates_check(const config_setting_t *setting, struct err_text *et)
     if (config_setting_type(setting) != CONFIG_TYPE_LIST)
         return err_set(et, ERR_CONFIG,
                        "%s:%d: \"" OPTION "\" is not a list: ( { certificate = ...; key = ...; } )",
-                       source_name(setting), config_setting_source_line(setting));
+                       option_source(setting), config_setting_source_line(setting));
     if (length > TLS_CERTIFICATES_MAX)
         return err_set(et, ERR_CONFIG, "%s:%d: \"" OPTION "\" has %d elements, expected at most %d",
-                       source_name(setting), config_setting_source_line(setting), length,
+                       option_source(setting), config_setting_source_line(setting), length,
                        TLS_CERTIFICATES_MAX);
     for (int i = 0; i < length; i++) {
-        int r = check_one(config_setting_get_elem(setting, (unsigned)i), et);
+        int r = option_group_check(config_setting_get_elem(setting, (unsigned)i), &group, et);
 
         if (r < 0)
             return r;
@@ -111,8 +79,8 @@ static int load_one(const config_setting_t *one, struct tls_certificates *into, 
     /* The shape was checked when the configuration was read. */
     config_setting_lookup_string(one, "certificate", &certificate_file);
     config_setting_lookup_string(one, "key", &key_file);
-    certificate = auth_keys_path(one, certificate_file);
-    key = auth_keys_path(one, key_file);
+    certificate = option_path(one, certificate_file);
+    key = option_path(one, key_file);
     if (certificate == NULL || key == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = load_files(certificate, key, &into->pairs[into->count], et);

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/auth_keys.h"
 #include "common/auto.h"
+#include "common/option_group.h"
 
 #include "connector/tls_certificates.h"
 #include "connector/tls_tickets.h"
@@ -243,12 +243,12 @@ static int set_session_context(struct setup *setup, struct err_text *et)
 }
 
 /* The file that an option names, or NULL when it is empty. */
-static int option_path(const config_t *config, const char *option, const char *file,
-                       char **ret_path, struct err_text *et)
+static int named_file(const config_t *config, const char *option, const char *file, char **ret_path,
+                      struct err_text *et)
 {
     if (file[0] == '\0')
         return 0;
-    *ret_path = auth_keys_path(config_lookup(config, option), file);
+    *ret_path = option_path(config_lookup(config, option), file);
     return *ret_path != NULL ? 0 : err_set(et, ERR_NO_MEMORY, "out of memory");
 }
 
@@ -258,11 +258,11 @@ static int fill(struct tls_context *context, const struct tls_options *options,
     AUTO_FREE char *client_ca = NULL;
     AUTO_FREE char *ticket_keys = NULL;
     struct setup setup = {.options = options};
-    int r = option_path(config, "tls.client_ca", options->client_ca, &client_ca, et);
+    int r = named_file(config, "tls.client_ca", options->client_ca, &client_ca, et);
 
     setup.client_ca = client_ca;
     if (r == 0)
-        r = option_path(config, "tls.ticket_keys", options->ticket_keys, &ticket_keys, et);
+        r = named_file(config, "tls.ticket_keys", options->ticket_keys, &ticket_keys, et);
     if (r == 0 && ticket_keys != NULL)
         r = tls_tickets_read(ticket_keys, &context->tickets, et);
     if (r == 0)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/option_group.h"
+
 #define ORIGINS "websocket.origins"
 
 bool ws_origin_valid(const char *origin)
@@ -16,13 +18,10 @@ bool ws_origin_valid(const char *origin)
 
 static int refuse(const config_setting_t *setting, const char *what, struct err_text *et)
 {
-    const char *file = config_setting_source_file(setting);
-
     return err_set(et, ERR_CONFIG,
                    "%s:%d: \"" ORIGINS "\": %s, expected a list of origins without paths, as "
                    "( \"https://chat.example.org\", \"http://localhost:8000\" )",
-                   file != NULL ? file : "configuration", config_setting_source_line(setting),
-                   what);
+                   option_source(setting), config_setting_source_line(setting), what);
 }
 
 int ws_origins_check(const config_setting_t *setting, struct err_text *et)

@@ -5,6 +5,7 @@
 
 #include "common/auto.h"
 #include "common/log.h"
+#include "common/option_group.h"
 
 #include "provider_key.h"
 #include "rules.h"
@@ -78,13 +79,6 @@ const struct option simulator_options[] = {
 
 const size_t simulator_option_count = ARRAY_LEN(simulator_options);
 
-static const char *source_name(const config_setting_t *setting)
-{
-    const char *file = config_setting_source_file(setting);
-
-    return file != NULL ? file : "configuration";
-}
-
 static int check_topics(const config_setting_t *setting, struct err_text *et)
 {
     int length = config_setting_length(setting);
@@ -92,7 +86,7 @@ static int check_topics(const config_setting_t *setting, struct err_text *et)
     if (config_setting_is_aggregate(setting) != CONFIG_TRUE ||
         config_setting_type(setting) == CONFIG_TYPE_GROUP)
         return err_set(et, ERR_CONFIG, "%s:%d: \"topics\" is not a list: ( \"com.example.app\" )",
-                       source_name(setting), config_setting_source_line(setting));
+                       option_source(setting), config_setting_source_line(setting));
     for (int i = 0; i < length; i++) {
         const char *topic = config_setting_get_string_elem(setting, i);
 
@@ -100,7 +94,7 @@ static int check_topics(const config_setting_t *setting, struct err_text *et)
             return err_set(et, ERR_CONFIG,
                            "%s:%d: an element of \"topics\" is %s%s%s, expected a bundle id as a "
                            "string",
-                           source_name(setting), config_setting_source_line(setting),
+                           option_source(setting), config_setting_source_line(setting),
                            topic != NULL ? "\"" : "", topic != NULL ? topic : "no string",
                            topic != NULL ? "\"" : "");
     }

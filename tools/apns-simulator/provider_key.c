@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "common/auto.h"
+#include "common/option_group.h"
 
 #include "pem_file.h"
 
 static const char *const key_fields[] = {"team", "kid", "file"};
+static const struct option_group key_group = {"auth.keys", key_fields, ARRAY_LEN(key_fields)};
 
 int provider_id_check(const char *id)
 {
@@ -19,37 +21,21 @@ int provider_id_check(const char *id)
     return len == APPLE_ID_LEN && id[len] == '\0' ? 0 : ERR_INVALID;
 }
 
-static const char *source_name(const config_setting_t *setting)
-{
-    const char *file = config_setting_source_file(setting);
-
-    return file != NULL ? file : "configuration";
-}
-
 static int check_key(const config_setting_t *key, struct err_text *et)
 {
-    const char *file = source_name(key), *text;
-    int line = config_setting_source_line(key);
+    const char *text = "";
+    int r = option_group_check(key, &key_group, et);
 
-    if (config_setting_type(key) != CONFIG_TYPE_GROUP)
-        return err_set(et, ERR_CONFIG, "%s:%d: an element of \"auth.keys\" is not a group { ... }",
-                       file, line);
-    for (size_t i = 0; i < ARRAY_LEN(key_fields); i++) {
-        if (config_setting_lookup_string(key, key_fields[i], &text) != CONFIG_TRUE)
-            return err_set(et, ERR_CONFIG,
-                           "%s:%d: a key of \"auth.keys\" has no \"%s\", expected a string", file,
-                           line, key_fields[i]);
-        if (strcmp(key_fields[i], "file") != 0 && provider_id_check(text) < 0)
-            return err_set(et, ERR_CONFIG,
-                           "%s:%d: \"%s\" is \"%s\", expected %d letters and digits", file, line,
-                           key_fields[i], text, APPLE_ID_LEN);
+    for (size_t i = 0; i < ARRAY_LEN(key_fields) && r == 0; i++) {
+        if (strcmp(key_fields[i], "file") == 0)
+            continue;
+        if (config_setting_lookup_string(key, key_fields[i], &text) != CONFIG_TRUE ||
+            provider_id_check(text) < 0)
+            r = err_set(et, ERR_CONFIG, "%s:%d: \"%s\" is \"%s\", expected %d letters and digits",
+                        option_source(key), config_setting_source_line(key), key_fields[i], text,
+                        APPLE_ID_LEN);
     }
-    if (config_setting_length(key) != (int)ARRAY_LEN(key_fields))
-        return err_set(et, ERR_CONFIG,
-                       "%s:%d: unknown option in a key of \"auth.keys\", expected team, kid and "
-                       "file",
-                       file, line);
-    return 0;
+    return r;
 }
 
 int provider_keys_check_setting(const config_setting_t *setting, struct err_text *et)
@@ -60,7 +46,7 @@ int provider_keys_check_setting(const config_setting_t *setting, struct err_text
         return err_set(et, ERR_CONFIG,
                        "%s:%d: \"auth.keys\" is not a list: ( { team = ...; kid = ...; "
                        "file = ...; } )",
-                       source_name(setting), config_setting_source_line(setting));
+                       option_source(setting), config_setting_source_line(setting));
     for (int i = 0; i < length; i++) {
         int r = check_key(config_setting_get_elem(setting, (unsigned)i), et);
 
@@ -68,20 +54,6 @@ int provider_keys_check_setting(const config_setting_t *setting, struct err_text
             return r;
     }
     return 0;
-}
-
-/* Returns owned: file, or file in the folder of the configuration file that names it. */
-static char *resolve(const config_setting_t *key, const char *file)
-{
-    const char *source = config_setting_source_file(key);
-    const char *slash = source != NULL ? strrchr(source, '/') : NULL;
-    char *path;
-
-    if (file[0] == '/' || slash == NULL)
-        return strdup(file);
-    if (asprintf(&path, "%.*s/%s", (int)(slash - source), source, file) < 0)
-        return NULL;
-    return path;
 }
 
 static void put_ids(struct provider_key *key, const char *team, const char *kid)
@@ -106,8 +78,8 @@ static int load_key(const config_setting_t *setting, struct provider_keys *keys,
     IGNORE_RESULT(config_setting_lookup_string(setting, "file", &file) != CONFIG_TRUE);
     if (provider_keys_find(keys, kid) != NULL)
         return err_set(et, ERR_CONFIG, "%s:%d: two keys of \"auth.keys\" have the kid \"%s\"",
-                       source_name(setting), config_setting_source_line(setting), kid);
-    path = resolve(setting, file);
+                       option_source(setting), config_setting_source_line(setting), kid);
+    path = option_path(setting, file);
     if (path == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     key->key = pem_read_key(path, et);

@@ -1,5 +1,6 @@
 /* Tests of common/auth_keys.c: what "auth.keys" may say, and where key files are looked for. */
 #include "common/auth_keys.h"
+#include "common/option_group.h"
 
 #include "common/auto.h"
 
@@ -68,15 +69,16 @@ START_TEST(test_bad_keys)
     refused("auth = { keys = (\n{ kid = \"a\"; algorithm = \"HS256\"; file = \"f\"; },\n5 ); };",
             "3: an element of \"auth.keys\" is not a group { ... }");
     refused("auth = { keys = (\n{ algorithm = \"HS256\"; file = \"f\"; } ); };",
-            "2: a key of \"auth.keys\" has no \"kid\", expected a string");
+            "2: an element of \"auth.keys\" has no \"kid\", expected a string");
     refused("auth = { keys = (\n{ kid = \"a\"; file = \"f\"; } ); };",
-            "2: a key of \"auth.keys\" has no \"algorithm\", expected a string");
+            "2: an element of \"auth.keys\" has no \"algorithm\", expected a string");
     refused("auth = { keys = (\n{ kid = \"a\"; algorithm = \"HS256\"; file = 5; } ); };",
-            "2: a key of \"auth.keys\" has no \"file\", expected a string");
-    refused("auth = { keys = ( { kid = \"a\"; algorithm = \"HS256\"; file = \"f\";\n"
-            "secret = \"x\"; } ); };",
-            "2: unknown option \"secret\" in a key of \"auth.keys\", expected kid, algorithm and "
-            "file");
+            "2: an element of \"auth.keys\" has no \"file\", expected a string");
+    refused(
+        "auth = { keys = ( { kid = \"a\"; algorithm = \"HS256\"; file = \"f\";\n"
+        "secret = \"x\"; } ); };",
+        "2: unknown option \"secret\" in an element of \"auth.keys\", expected kid, algorithm and "
+        "file");
 }
 END_TEST
 
@@ -90,7 +92,7 @@ END_TEST
 
 static void check_path(const config_setting_t *setting, const char *file, const char *expected)
 {
-    AUTO_FREE char *path = auth_keys_path(setting, file);
+    AUTO_FREE char *path = option_path(setting, file);
 
     ck_assert_str_eq(path, expected);
 }
