@@ -235,8 +235,8 @@ def bench(arguments):
     names = [word for word in arguments if not word.startswith("-")][:1] or ["handover"]
     program = ROOT / "bench" / names[0] / f"{names[0]}.py"
     if not program.exists():
-        known = ", ".join(sorted(folder.name for folder in (ROOT / "bench").iterdir()
-                                 if folder.is_dir()))
+        known = ", ".join(sorted(path.stem for path in (ROOT / "bench").glob("*/*.py")
+                                 if path.stem == path.parent.name))
         raise UsageError(f'there is no benchmark "{names[0]}", expected {known}')
     rest = [word for word in arguments if word != names[0]]
     os.execv("/usr/bin/python3", ["/usr/bin/python3", str(program), *rest])
