@@ -19,6 +19,7 @@ from support.stack import free_port, port_free, program
 from support.waiting import wait_until
 
 CONNECTIONS_MAX = 19000  # of one load process: 20,000 descriptors are a usual limit
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def machine():
@@ -29,8 +30,20 @@ def machine():
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
+def cpu_s(pid):
+    """Processor time of a process and of its children that have ended."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15])) / TICKS_PER_S
+
+
+def children(pid):
+    text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(word) for word in text.split()]
+
+
 def print_machine():
     """Whoever reads figures has to know what else ran: load is that of the minute before."""
+    sys.stdout.reconfigure(line_buffering=True)  # a run takes minutes, and may go into a file
     found = machine()
     load, cores = found["load_average"][0], found["cores"]
     print(f"  {cores} processors, load average {load:.1f} before the start"

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import random
 import shutil
 import socket
@@ -19,9 +18,10 @@ import time
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(ROOT / "bench"))
 
 # pylint: disable=wrong-import-position
+from harness import machine
 from support import packets as p
 from support.clients import Clients
 from support.pushes import Apns, register, state
@@ -273,13 +273,6 @@ class Bench:
         index = rng.randrange(2) if victim == "connector" else 0
         self.stack.kill(victim, index)
         self.stack.start(victim, index)
-
-
-def machine():
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
-    return {"commit": commit, "cores": os.cpu_count(), "kernel": platform.release(),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 def main():

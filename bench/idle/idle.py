@@ -18,7 +18,6 @@ from support.stack import Stack
 IDLE_S = 30
 WARM_CLIENTS = 200   # what is loaded or made once is not a connection's
 SETTLE_S = 3         # after the last SUBACK, until nothing is under way any more
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # One of each for a socket that epoll watches; a socket's file needs an inode and a dentry too.
 SOCKET_CACHES = ("TCP", "sock_inode_cache", "filp", "dentry", "lsm_inode_cache", "lsm_file_cache",
@@ -34,11 +33,6 @@ def memory(pid):
             pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:])
     sizes = {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
     return {"own": sizes["Anonymous"], "pss": sizes["Pss"], "rss": sizes["Rss"]}
-
-
-def cpu_s(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def total(pids, read, key=None):
@@ -111,7 +105,7 @@ def measure(name, transport, count, groups, **options):
     try:
         connected_s = time.monotonic() - began
         time.sleep(SETTLE_S)
-        cpu_before = {what: total(pids, cpu_s) for what, pids in groups.items()}
+        cpu_before = {what: total(pids, harness.cpu_s) for what, pids in groups.items()}
         time.sleep(IDLE_S)
         row = {"server": name, "transport": transport, "connections": clients.open,
                "failed": clients.failed, "connected_s": round(connected_s, 1)}
@@ -124,7 +118,7 @@ def measure(name, transport, count, groups, **options):
                 "processes": len(pids),
                 **{f"{key}_bytes": (total(pids, memory, key) - before[what][key]) / clients.open
                    for key in MEMORY},
-                "idle_cpu_percent": (total(pids, cpu_s) - cpu_before[what]) / IDLE_S * 100}
+                "idle_cpu_percent": (total(pids, harness.cpu_s) - cpu_before[what]) / IDLE_S * 100}
         row["closed_by_server"] = sum(result["closed_by_server"] for result in clients.finish())
         return row
     finally:
@@ -179,7 +173,8 @@ def main():
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "idle.json"))
     arguments = parser.parse_args()
     most = harness.CONNECTIONS_MAX
-    counts = {"tcp": arguments.connections or arguments.connectors * most,
+    counts = {"tcp": arguments.connectors * most if arguments.connections is None
+              else arguments.connections,
               "tls": arguments.tls_connections}
     machine = harness.print_machine()
     print(f"  a connection that idles {IDLE_S} s costs so many bytes\n"

@@ -179,6 +179,16 @@ static bool drained(const struct run *run)
            (run->options.rate == 0 || pairs->sent == due);
 }
 
+static void begin_measuring(struct run *run)
+{
+    struct pairs *pairs = run->state;
+
+    pairs->phase = PHASE_MEASURED;
+    pairs->from_ns = engine_now_ns();
+    pairs->cpu_from_s = cpu_s();
+    loop_timer_add(run->loop, &run->timer, (uint64_t)run->options.seconds * MS_PER_S);
+}
+
 static void on_timer(struct timer *timer)
 {
     struct run *run = CONTAINER_OF(timer, struct run, timer);
@@ -186,10 +196,7 @@ static void on_timer(struct timer *timer)
     uint64_t now_ns = engine_now_ns();
 
     if (pairs->phase == PHASE_WARM) {
-        pairs->phase = PHASE_MEASURED;
-        pairs->from_ns = now_ns;
-        pairs->cpu_from_s = cpu_s();
-        loop_timer_add(run->loop, timer, (uint64_t)run->options.seconds * MS_PER_S);
+        begin_measuring(run);
         return;
     }
     if (pairs->phase == PHASE_MEASURED) {
@@ -211,7 +218,10 @@ static void on_all_begun(void *arg)
     int r = 0;
 
     timer_init(&run->timer, on_timer);
-    loop_timer_add(run->loop, &run->timer, (uint64_t)run->options.warm_s * MS_PER_S);
+    if (run->options.warm_s > 0)
+        loop_timer_add(run->loop, &run->timer, (uint64_t)run->options.warm_s * MS_PER_S);
+    else
+        begin_measuring(run); /* the first message counts */
     if (run->options.rate > 0)
         r = pace_start(&pairs->pace, run->loop, run->options.rate, on_due, run);
     if (r < 0)
