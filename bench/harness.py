@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "system"))
@@ -102,26 +103,39 @@ def load(**options):
         running.close()
 
 
-class Mosquitto:
-    """The peer: Debian's package, without persistence, with TLS when certificates are given."""
+def reach_beckon(stack, transport):
+    """Options of beckon-load to reach a stack's connectors: tcp, ws or tls."""
+    environment = stack.environment
+    port = {"tcp": environment["BECKON_MQTT_PORT"], "tls": environment["BECKON_MQTTS_PORT"],
+            "ws": urllib.parse.urlsplit(environment["BECKON_WS"]).port}[transport]
+    return {"port": port, "token_key": environment["BECKON_TOKEN_KEY"],
+            "ca": environment["BECKON_CA"] if transport == "tls" else None,
+            "websocket": transport == "ws"}
 
-    def __init__(self, folder, tls_folder=None):
-        self.port, self.tls_port = free_port(), free_port()
+
+class Mosquitto:
+    """The peer: Debian's package, without persistence, over TCP, WebSocket and TLS. The folder has
+    server.pem, server.key and ca.pem."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.ports = {"tcp": free_port(), "ws": free_port(), "tls": free_port()}
         path = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
         if path is None:
             raise RuntimeError("mosquitto is not installed; ./dev bench installs it")
         lines = ["allow_anonymous true", "persistence false", "max_queued_messages 0",
                  # Off by default; its PUBACKs would wait for the client's next segment.
-                 "set_tcp_nodelay true", f"listener {self.port} 127.0.0.1"]
-        if tls_folder is not None:
-            lines += [f"listener {self.tls_port} 127.0.0.1",
-                      f"certfile {tls_folder}/server.pem", f"keyfile {tls_folder}/server.key"]
-        config = pathlib.Path(folder) / "mosquitto.conf"
+                 "set_tcp_nodelay true",
+                 f"listener {self.ports['tcp']} 127.0.0.1",
+                 f"listener {self.ports['ws']} 127.0.0.1", "protocol websockets",
+                 f"listener {self.ports['tls']} 127.0.0.1",
+                 f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"]
+        config = self.folder / "mosquitto.conf"
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.process = subprocess.Popen([path, "-c", str(config)], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         try:
-            wait_until(lambda: not port_free(self.port), "mosquitto listens")
+            wait_until(lambda: not any(map(port_free, self.ports.values())), "mosquitto listens")
         except AssertionError:
             self.close()
             raise
@@ -130,34 +144,27 @@ class Mosquitto:
     def pid(self):
         return self.process.pid
 
+    def reach(self, transport):
+        return {"port": self.ports[transport], "topics": "plain",
+                "ca": self.folder / "ca.pem" if transport == "tls" else None,
+                "websocket": transport == "ws"}
+
     def close(self):
         self.process.kill()
         self.process.wait()
 
 
 @contextlib.contextmanager
-def mosquitto(tls_folder=None):
-    """tls_folder: has server.pem and server.key, readable by anybody's mosquitto."""
-    with tempfile.TemporaryDirectory(prefix="beckon-bench-") as folder:
-        os.chmod(folder, 0o755)
-        if tls_folder is not None:
-            # When root starts it, mosquitto reads its files as the user mosquitto.
-            for name in ("server.pem", "server.key"):
-                shutil.copy(pathlib.Path(tls_folder) / name, folder)
-                os.chmod(pathlib.Path(folder) / name, 0o644)
-            tls_folder = folder
-        peer = Mosquitto(folder, tls_folder)
-        try:
-            yield peer
-        finally:
-            peer.close()
-
-
-@contextlib.contextmanager
-def certificates():
-    """A folder with server.pem and server.key for 127.0.0.1 and the authority's ca.pem."""
+def mosquitto():
     with tempfile.TemporaryDirectory(prefix="beckon-bench-") as folder:
         pki = Pki(pathlib.Path(folder))
         pki.authority()
         pki.issue("server")
-        yield pki.folder
+        # When root starts it, mosquitto reads its files as the user mosquitto.
+        for path in (pki.folder, pki.pem("server"), pki.key("server")):
+            path.chmod(0o755)
+        peer = Mosquitto(folder)
+        try:
+            yield peer
+        finally:
+            peer.close()

@@ -1,5 +1,5 @@
-"""./dev bench edge: connects a second, publishes a second, and latency, over TCP and TLS, beside
-mosquitto with the same client in the same run. docs/benchmarks.md says how to read it.
+"""./dev bench edge: connects a second, publishes a second, and latency, over TCP, WebSocket and TLS,
+beside mosquitto with the same client in the same run. docs/benchmarks.md says how to read it.
 
 Each figure is the median of its rounds, in which the servers take turns, so that what else happens
 on the machine meets both."""
@@ -15,7 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import harness
 from support.stack import Stack
 
-CONNECTS = {"tcp": 5000, "tls": 2000}
+CONNECTS = {"tcp": 5000, "ws": 5000, "tls": 2000}
+SOURCES = 8          # addresses: limit.address_connects_per_s is for one
 PAIRS = 50
 WINDOW = 16          # below mosquitto's default of 20 unacknowledged publishes
 LATENCY_RATE = 1000  # a second in all: far from what either can do
@@ -47,11 +48,7 @@ class Beckon:
         return sum(map(harness.cpu_s, pids))
 
     def options(self, transport):
-        environment = self.stack.environment
-        tls = transport == "tls"
-        return {"port": environment["BECKON_MQTTS_PORT" if tls else "BECKON_MQTT_PORT"],
-                "ca": environment["BECKON_CA"] if tls else None,
-                "token_key": environment["BECKON_TOKEN_KEY"]}
+        return harness.reach_beckon(self.stack, transport)
 
     def close(self):
         self.stack.destroy()
@@ -61,16 +58,14 @@ class Mosquitto:
     name = "mosquitto"
     durable = "nothing: all in memory, no tokens"
 
-    def __init__(self, peer, folder):
-        self.peer, self.folder = peer, folder
+    def __init__(self, peer):
+        self.peer = peer
 
     def cpu_s(self):
         return harness.cpu_s(self.peer.pid)
 
     def options(self, transport):
-        tls = transport == "tls"
-        return {"port": self.peer.tls_port if tls else self.peer.port, "topics": "plain",
-                "ca": self.folder / "ca.pem" if tls else None}
+        return self.peer.reach(transport)
 
 
 class Bench:
@@ -83,7 +78,8 @@ class Bench:
         """One run; each has people of its own."""
         self.runs += 1
         cpu_before = server.cpu_s()
-        found = harness.load(prefix=f"e{self.runs}", payload=PAYLOAD, **server.options(transport),
+        found = harness.load(prefix=f"e{self.runs}", payload=PAYLOAD, source="127.0.9.1",
+                             sources=SOURCES, **server.options(transport),
                              **options)
         done = found.get("sent", found["open"])
         found["server_cpu_us"] = (server.cpu_s() - cpu_before) / max(done, 1) * 1e6
@@ -140,19 +136,20 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev bench edge", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of each figure")
     parser.add_argument("--seconds", type=int, default=5, help="of each run that publishes")
+    parser.add_argument("--transports", nargs="+", default=list(CONNECTS), choices=list(CONNECTS))
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "edge.json"))
     arguments = parser.parse_args()
     machine = harness.print_machine()
     rows = []
     beckon = Beckon()
     try:
-        with harness.certificates() as folder, harness.mosquitto(folder) as peer:
-            servers = (beckon, Mosquitto(peer, folder))
+        with harness.mosquitto() as peer:
+            servers = (beckon, Mosquitto(peer))
             for server in servers:
                 print(f"  {server.name} keeps: {server.durable}")
             bench = Bench(servers, arguments)
             print(f"  {'':<4} {'':<58} {'beckon':>10} {'mosquitto':>10} {'':<3} {'ratio':>6}")
-            for transport in CONNECTS:
+            for transport in arguments.transports:
                 rows += bench.transport(transport)
     finally:
         beckon.close()

@@ -22,7 +22,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 # One of each for a socket that epoll watches; a socket's file needs an inode and a dentry too.
 SOCKET_CACHES = ("TCP", "sock_inode_cache", "filp", "dentry", "lsm_inode_cache", "lsm_file_cache",
                  "eventpoll_epi", "eventpoll_pwq")
-GOALS = {"tcp": 1024, "tls": 12 * 1024}
+GOALS = {"tcp": 1024, "ws": 1024, "tls": 12 * 1024}
 GOAL_BROKER = 1024
 MEMORY = ("own", "pss", "rss")
 
@@ -143,25 +143,19 @@ def measure_beckon(transport, count, connectors):
     stack = Stack(connectors=connectors)
     try:
         stack.up()
-        environment = stack.environment
         running = stack.ps()
         groups = {"connector": [pid for (name, _), pid in running.items() if name == "connector"],
                   "broker": [running[("broker", 0)]]}
-        tls = transport == "tls"
-        port = environment["BECKON_MQTTS_PORT" if tls else "BECKON_MQTT_PORT"]
-        return measure("beckon", transport, count, groups, port=port,
-                       ca=environment["BECKON_CA"] if tls else None,
-                       token_key=environment["BECKON_TOKEN_KEY"])
+        return measure("beckon", transport, count, groups,
+                       **harness.reach_beckon(stack, transport))
     finally:
         stack.destroy()
 
 
 def measure_mosquitto(transport, count):
-    with harness.certificates() as folder, harness.mosquitto(folder) as peer:
-        tls = transport == "tls"
-        return measure("mosquitto", transport, count, {"mosquitto": [peer.pid]}, topics="plain",
-                       port=peer.tls_port if tls else peer.port,
-                       ca=folder / "ca.pem" if tls else None)
+    with harness.mosquitto() as peer:
+        return measure("mosquitto", transport, count, {"mosquitto": [peer.pid]},
+                       **peer.reach(transport))
 
 
 def main():
@@ -169,13 +163,14 @@ def main():
     parser.add_argument("--connectors", type=int, default=3)
     parser.add_argument("--connections", type=int, help="over TCP, all connectors together (as many "
                         "as they have descriptors for)")
+    parser.add_argument("--ws-connections", type=int, default=15000)
     parser.add_argument("--tls-connections", type=int, default=15000)
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "idle.json"))
     arguments = parser.parse_args()
     most = harness.CONNECTIONS_MAX
     counts = {"tcp": arguments.connectors * most if arguments.connections is None
               else arguments.connections,
-              "tls": arguments.tls_connections}
+              "ws": arguments.ws_connections, "tls": arguments.tls_connections}
     machine = harness.print_machine()
     print(f"  a connection that idles {IDLE_S} s costs so many bytes\n"
           f"  {'':<5} {'':<10} {'connections':>11} {'failed':>6} {'own':>10} {'resident':>10} "
@@ -188,8 +183,8 @@ def main():
         show(rows[-1])
         rows.append(measure_mosquitto(transport, min(count, most)))
         show(rows[-1])
-    harness.write_json(arguments.json, {"machine": machine, "goals": {"tcp": GOALS["tcp"],
-                                        "tls": GOALS["tls"], "broker": GOAL_BROKER}, "rows": rows})
+    harness.write_json(arguments.json, {
+        "machine": machine, "goals": {**GOALS, "broker": GOAL_BROKER}, "rows": rows})
     return 0
 
 

@@ -28,8 +28,10 @@ void client_close(struct client *client)
     buf_release(&client->out);
     free(client->window);
     free(client->unused);
+    free(client->websocket);
     client->window = NULL;
     client->unused = NULL;
+    client->websocket = NULL;
     client->unused_count = 0;
     client->state = CLIENT_CLOSED;
 }
@@ -106,6 +108,14 @@ void client_flush(struct client *client)
         fail_with(client, ERR_NO_MEMORY);
         return;
     }
+    if (client->websocket != NULL && client->framed < out->len) {
+        websocket_frame(out, client->framed);
+        client->framed = out->len;
+        if (!buf_ok(out)) {
+            fail_with(client, ERR_NO_MEMORY);
+            return;
+        }
+    }
     n = stream_write(&client->stream, out->data, out->len);
     if (n < 0 && n != ERR_AGAIN) {
         fail_with(client, (int)n);
@@ -114,6 +124,7 @@ void client_flush(struct client *client)
     if (n > 0) {
         memmove(out->data, out->data + n, out->len - (size_t)n);
         out->len -= (size_t)n;
+        client->framed -= client->websocket != NULL ? (size_t)n : 0;
     }
     if (out->len == 0)
         buf_release(out);
@@ -122,6 +133,20 @@ void client_flush(struct client *client)
 }
 
 /* --- connecting --- */
+
+/* Frames can't go out before the server has upgraded: CONNECT waits for that. */
+static void request_upgrade(struct client *client)
+{
+    client->websocket = calloc(1, sizeof(*client->websocket));
+    if (client->websocket == NULL) {
+        fail_with(client, ERR_NO_MEMORY);
+        return;
+    }
+    websocket_put_request(&client->out, client->engine->options->host);
+    client->framed = client->out.len;
+    client->state = CLIENT_UPGRADING;
+    mark_dirty(client);
+}
 
 static void put_connect(struct client *client)
 {
@@ -327,15 +352,29 @@ static void keep_rest(struct client *client, const uint8_t *data, size_t len)
         fail_with(client, ERR_NO_MEMORY);
 }
 
+/* stream_read, without what WebSocket adds: may be 0 bytes. *ret_all: how many it was with them. */
+static ssize_t read_data(struct client *client, uint8_t *to, size_t room, size_t *ret_all)
+{
+    ssize_t n = stream_read(&client->stream, to, room);
+
+    *ret_all = n > 0 ? (size_t)n : 0;
+    if (n <= 0 || client->websocket == NULL)
+        return n;
+    n = websocket_take(client->websocket, to, (uint32_t)n);
+    if (n >= 0 && client->state == CLIENT_UPGRADING && client->websocket->upgraded)
+        put_connect(client);
+    return n;
+}
+
 /* Reads once. False when there is nothing more for now. */
 static bool read_once(struct client *client)
 {
     uint8_t *scratch = client->engine->scratch;
-    size_t room = CLIENT_SCRATCH_BYTES, used;
+    size_t room = CLIENT_SCRATCH_BYTES, all = 0, used;
     ssize_t n;
 
     if (client->in.len == 0) {
-        n = stream_read(&client->stream, scratch, room);
+        n = read_data(client, scratch, room, &all);
         if (n > 0) {
             used = consume(client, bytes_of(scratch, (uint32_t)n));
             if (client->state != CLIENT_CLOSED)
@@ -344,7 +383,7 @@ static bool read_once(struct client *client)
     } else {
         uint8_t *at = buf_reserve(&client->in, room);
 
-        n = at != NULL ? stream_read(&client->stream, at, room) : ERR_NO_MEMORY;
+        n = at != NULL ? read_data(client, at, room, &all) : ERR_NO_MEMORY;
         if (n > 0) {
             client->in.len += (size_t)n;
             used = consume(client, bytes_of(client->in.data, (uint32_t)client->in.len));
@@ -358,7 +397,7 @@ static bool read_once(struct client *client)
     }
     if (n < 0 && n != ERR_AGAIN)
         fail_with(client, (int)n);
-    return n == (ssize_t)room && client->state != CLIENT_CLOSED;
+    return all == room && client->state != CLIENT_CLOSED;
 }
 
 static void on_io(void *arg, uint32_t events)
@@ -376,7 +415,10 @@ static void on_io(void *arg, uint32_t events)
         return;
     }
     if (client->state == CLIENT_CONNECTING) {
-        put_connect(client);
+        if (client->engine->options->websocket)
+            request_upgrade(client);
+        else
+            put_connect(client);
         if (watch(client, false) < 0)
             fail_with(client, ERR_SYSTEM);
         return;

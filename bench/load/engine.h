@@ -8,6 +8,7 @@
 #include "bench/load/pace.h"
 #include "bench/load/packet.h"
 #include "bench/load/stream.h"
+#include "bench/load/websocket.h"
 #include "common/loop.h"
 
 struct engine;
@@ -15,8 +16,9 @@ struct engine;
 enum client_state {
     CLIENT_WAITING, /* its turn to connect has not come */
     CLIENT_CONNECTING,
-    CLIENT_CONNACK, /* CONNECT is out */
-    CLIENT_SUBACK,  /* SUBSCRIBE is out */
+    CLIENT_UPGRADING, /* to WebSocket */
+    CLIENT_CONNACK,   /* CONNECT is out */
+    CLIENT_SUBACK,    /* SUBSCRIBE is out */
     CLIENT_OPEN,
     CLIENT_CLOSED,
 };
@@ -36,8 +38,10 @@ struct client {
     struct timer ping;
     struct buf in; /* an incomplete packet; empty most of the time */
     struct buf out;
-    bool dirty;   /* in the list of those that have something to send */
-    bool blocked; /* the socket takes no more for now */
+    struct websocket *websocket; /* NULL without */
+    size_t framed;               /* with it: so much of out is in frames already */
+    bool dirty;                  /* in the list of those that have something to send */
+    bool blocked;                /* the socket takes no more for now */
     struct client *next_dirty;
     uint64_t due_ns;     /* when it was to connect */
     struct sent *window; /* by packet identifier less 1; NULL until it publishes */

@@ -26,6 +26,7 @@ static const struct load_option {
     {"host", TEXT, AT(host), 0, 0, "numeric address of the server (127.0.0.1)"},
     {"port", NUMBER, AT(port), 1, 65535, "its port"},
     {"ca", TEXT, AT(ca), 0, 0, "TLS; PEM file of the authority that signed the server"},
+    {"websocket", FLAG, AT(websocket), 0, 0, "MQTT over WebSocket, path /mqtt"},
     {"token-key", TEXT, AT(token_key), 0, 0, "HS256 secret: user and token in CONNECT"},
     {"kid", TEXT, AT(kid), 0, 0, "of the token's key (dev)"},
     {"prefix", TEXT, AT(prefix), 0, 0, "of user names (load)"},

@@ -28,6 +28,7 @@ struct load_options {
     uint32_t keep_alive_s;
     uint32_t session_expiry_s;
     bool subscribe;
+    bool websocket;
     uint32_t window;  /* unacknowledged publishes a sender */
     uint32_t rate;    /* publishes a second, all senders; 0: closed loop */
     uint32_t payload; /* bytes */

@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 
@@ -28,15 +29,16 @@ def run(*words):
     return json.loads(out.splitlines()[-1])
 
 
-def against(stack, tls=False):
-    port = "BECKON_MQTTS_PORT" if tls else "BECKON_MQTT_PORT"
-    words = ["--port", stack.environment[port], "--token-key", stack.environment["BECKON_TOKEN_KEY"]]
-    return words + (["--ca", stack.environment["BECKON_CA"]] if tls else [])
-
-
-@pytest.fixture(params=[False, True], ids=["tcp", "tls"])
+@pytest.fixture(params=["tcp", "tls", "ws"])
 def server(request, stack):
-    return against(stack, request.param)
+    environment = stack.environment
+    words = ["--token-key", environment["BECKON_TOKEN_KEY"]]
+    if request.param == "tls":
+        return [*words, "--port", environment["BECKON_MQTTS_PORT"], "--ca", environment["BECKON_CA"]]
+    if request.param == "ws":
+        port = urllib.parse.urlsplit(environment["BECKON_WS"]).port
+        return [*words, "--port", port, "--websocket"]
+    return [*words, "--port", environment["BECKON_MQTT_PORT"]]
 
 
 @pytest.mark.parametrize("level", [4, 5])
