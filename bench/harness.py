@@ -132,13 +132,18 @@ class Mosquitto:
                  f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"]
         config = self.folder / "mosquitto.conf"
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        self.process = subprocess.Popen([path, "-c", str(config)], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
+        log_path = self.folder / "mosquitto.log"
+        with open(log_path, "wb") as log:
+            self.process = subprocess.Popen([path, "-c", str(config)], stdout=log, stderr=log)
         try:
-            wait_until(lambda: not any(map(port_free, self.ports.values())), "mosquitto listens")
-        except AssertionError:
+            wait_until(self._listens, "mosquitto listens")
+        except AssertionError as error:
             self.close()
-            raise
+            raise RuntimeError(f"{error}:\n{log_path.read_text(errors='replace')}") from error
+
+    def _listens(self):
+        assert self.process.poll() is None, "mosquitto ended"
+        return not any(map(port_free, self.ports.values()))
 
     @property
     def pid(self):
@@ -163,7 +168,10 @@ def mosquitto():
         # When root starts it, mosquitto reads its files as the user mosquitto.
         for path in (pki.folder, pki.pem("server"), pki.key("server")):
             path.chmod(0o755)
-        peer = Mosquitto(folder)
+        try:
+            peer = Mosquitto(folder)
+        except RuntimeError:  # somebody's outgoing connection took a port meanwhile
+            peer = Mosquitto(folder)
         try:
             yield peer
         finally:

@@ -66,6 +66,7 @@ struct device {
                                notification */
     char id[];              /* NUL-terminated */
 };
+_Static_assert(sizeof(struct device) <= 320, "struct device is over its budget");
 
 /* Makes a device of user, not stored, cursor 0. NULL when out of memory. */
 struct device *device_create(struct broker *broker, struct user *user, struct bytes id);

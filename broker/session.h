@@ -32,6 +32,7 @@ struct session {
     struct will *will; /* from OPEN, or NULL */
 };
 TAILQ_HEAD(session_list, session);
+_Static_assert(sizeof(struct session) <= 128, "struct session is over its budget");
 
 MUST_CHECK int sessions_create(struct broker *broker);
 void sessions_destroy(struct broker *broker);

@@ -62,6 +62,8 @@ struct user {
     char id[]; /* NUL-terminated */
 };
 TAILQ_HEAD(user_list, user);
+/* docs/performance.md: 1 KiB for a person with one device online, and what the allocator adds. */
+_Static_assert(sizeof(struct user) <= 256, "struct user is over its budget");
 
 MUST_CHECK int users_create(struct broker *broker);
 void users_destroy(struct broker *broker);

@@ -37,6 +37,8 @@ struct source {
     int fd;
     uint32_t next_free; /* NO_SLOT at the end of the free list */
 };
+/* The table may be twice as large as what is in it. */
+_Static_assert(sizeof(struct source) <= 32, "struct source is over its budget");
 
 struct loop {
     int epoll_fd, signal_fd;

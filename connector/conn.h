@@ -59,6 +59,7 @@ struct client {
     uint8_t user_len, device_len;
     char names[]; /* user, NUL, device, NUL */
 };
+_Static_assert(sizeof(struct client) <= 128, "struct client is over its budget");
 
 /* The one subscription a session can hold: inbox/#. */
 struct inbox_subscription {

@@ -42,10 +42,10 @@ class Beckon:
 
     def cpu_s(self):
         running = self.stack.ps()
-        pids = [pid for (name, _), pid in running.items()
-                if name in ("connector", "broker", "postgres")]
-        pids += harness.children(running[("postgres", 0)])
-        return sum(map(harness.cpu_s, pids))
+        pids = {name: [pid for (other, _), pid in running.items() if other == name]
+                for name in ("connector", "broker", "postgres")}
+        pids["postgres"] += harness.children(running[("postgres", 0)])
+        return {name: sum(map(harness.cpu_s, group)) for name, group in pids.items()}
 
     def options(self, transport):
         return harness.reach_beckon(self.stack, transport)
@@ -62,7 +62,7 @@ class Mosquitto:
         self.peer = peer
 
     def cpu_s(self):
-        return harness.cpu_s(self.peer.pid)
+        return {"mosquitto": harness.cpu_s(self.peer.pid)}
 
     def options(self, transport):
         return self.peer.reach(transport)
@@ -82,7 +82,9 @@ class Bench:
                              sources=SOURCES, **server.options(transport),
                              **options)
         done = found.get("sent", found["open"])
-        found["server_cpu_us"] = (server.cpu_s() - cpu_before) / max(done, 1) * 1e6
+        found["cpu_us"] = {name: (after - cpu_before[name]) / max(done, 1) * 1e6
+                           for name, after in server.cpu_s().items()}
+        found["server_cpu_us"] = sum(found["cpu_us"].values())
         wrong = {key: found[key] for key in WRONGS if found.get(key)}
         self.raw.append({"server": server.name, "transport": transport, "what": what,
                          "wrong": wrong, **found})
