@@ -163,14 +163,15 @@ def main():
     parser.add_argument("--connectors", type=int, default=3)
     parser.add_argument("--connections", type=int, help="over TCP, all connectors together (as many "
                         "as they have descriptors for)")
-    parser.add_argument("--ws-connections", type=int, default=15000)
+    parser.add_argument("--ws-connections", type=int, help="the same over WebSocket")
     parser.add_argument("--tls-connections", type=int, default=15000)
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "idle.json"))
     arguments = parser.parse_args()
     most = harness.CONNECTIONS_MAX
-    counts = {"tcp": arguments.connectors * most if arguments.connections is None
-              else arguments.connections,
-              "ws": arguments.ws_connections, "tls": arguments.tls_connections}
+    counts = {"tcp": arguments.connections, "ws": arguments.ws_connections,
+              "tls": arguments.tls_connections}
+    counts = {transport: arguments.connectors * most if count is None else count
+              for transport, count in counts.items()}
     machine = harness.print_machine()
     print(f"  a connection that idles {IDLE_S} s costs so many bytes\n"
           f"  {'':<5} {'':<10} {'connections':>11} {'failed':>6} {'own':>10} {'resident':>10} "
