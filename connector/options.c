@@ -55,8 +55,8 @@ const struct option connector_options[] = {
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
      "connections the kernel may hold ready to be accepted", NULL},
-    /* about what a processor can do when each of them costs a signature check and nothing else is to
-     * be done; with TLS it is much less: see docs/operations.md */
+    /* about what a processor can do when each of them costs a signature check and nothing else is
+     * to be done; with TLS it is much less: see docs/operations.md */
     {"listen.accepts_per_s", OPTION_UINT, AT(accepts.per_s), "20000", 0, 1000000, true,
      "connections taken on a second; more wait in the kernel; 0: any number", NULL},
     {"listen.accepts_burst", OPTION_UINT, AT(accepts.burst), "20000", 1, 10000000, true,
