@@ -116,7 +116,7 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
         connector->metrics.accepted++;
 }
 
-/* False: there is no more for now. */
+/* False: nobody waits any more. */
 static bool accept_one(struct listener *listener)
 {
     struct sockaddr_storage address = {0};

@@ -366,7 +366,7 @@ static ssize_t read_data(struct client *client, uint8_t *to, size_t room, size_t
     return n;
 }
 
-/* Reads once. False when there is nothing more for now. */
+/* Reads once. False when there is nothing more to read. */
 static bool read_once(struct client *client)
 {
     uint8_t *scratch = client->engine->scratch;

@@ -41,7 +41,7 @@ struct client {
     struct websocket *websocket; /* NULL without */
     size_t framed;               /* with it: so much of out is in frames already */
     bool dirty;                  /* in the list of those that have something to send */
-    bool blocked;                /* the socket takes no more for now */
+    bool blocked;                /* the socket takes no more until epoll says so */
     struct client *next_dirty;
     uint64_t due_ns;     /* when it was to connect */
     struct sent *window; /* by packet identifier less 1; NULL until it publishes */
