@@ -201,7 +201,7 @@ static bool authorize(struct http_call *call)
     }
     call->token_given = true;
     if (token_verify(http->config.tokens, bytes_of_string(value + sizeof(bearer) - 1),
-                     loop_wall_ms(call->broker->loop) / 1000, &call->claims, &why) == TOKEN_VALID)
+                     loop_wall_clock_ms() / 1000, &call->claims, &why) == TOKEN_VALID)
         return true;
     /* expired or of another issuer as well: RFC 6750 section 3.1 */
     count_refused(&call->broker->metrics, why);

@@ -384,6 +384,11 @@ uint64_t loop_wall_ms(const struct loop *loop)
     return loop->wall_ms;
 }
 
+uint64_t loop_wall_clock_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
 /* How long this turn may sleep. All prepare hooks run, whatever the others say. */
 static int wait_ms(struct loop *loop, uint64_t max_wait_ms)
 {

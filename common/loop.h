@@ -88,6 +88,9 @@ MUST_CHECK int loop_signal_add(struct loop *loop, int signo, loop_signal_fn fn, 
 uint64_t loop_now_ms(const struct loop *loop);
 /* Wall clock, milliseconds since the epoch, read once a turn after the wait. */
 uint64_t loop_wall_ms(const struct loop *loop);
+/* The wall clock now, by a system call: to hold a moment that somebody else took during this turn
+ * against. */
+uint64_t loop_wall_clock_ms(void);
 
 /* Runs turns until loop_stop; the turn that stops is finished. 0 or ERR_SYSTEM. */
 MUST_CHECK int loop_run(struct loop *loop);

@@ -107,7 +107,7 @@ static struct refusal check_token(struct conn *c, const struct mqtt_connect *con
         return refuse(MQTT_BAD_CREDENTIALS, "the token is missing");
     }
     reason = auth_check(c->connector->auth, connect->password, connect->username,
-                        connect->client_id, loop_wall_ms(c->connector->loop) / 1000, &claims, &why);
+                        connect->client_id, loop_wall_clock_ms() / 1000, &claims, &why);
     if (reason != MQTT_SUCCESS) {
         auth_count(&c->connector->metrics, why);
         return refuse(reason, token_why_text(why));

@@ -17,9 +17,8 @@ struct refusal me_token(struct conn *c, struct bytes payload)
     struct client *client = c->client;
     struct token_claims claims;
     enum token_why why;
-    uint8_t reason =
-        auth_check(c->connector->auth, payload, client_user(client), client_device(client),
-                   loop_wall_ms(c->connector->loop) / 1000, &claims, &why);
+    uint8_t reason = auth_check(c->connector->auth, payload, client_user(client),
+                                client_device(client), loop_wall_clock_ms() / 1000, &claims, &why);
 
     /* The connection is authenticated; what is refused is this token, whatever is wrong with it. */
     if (reason != MQTT_SUCCESS) {

@@ -23,19 +23,18 @@ int provider_id_check(const char *id)
 
 static int check_key(const config_setting_t *key, struct err_text *et)
 {
-    const char *text = "";
-    int r = option_group_check(key, &key_group, et);
+    const char *text;
 
-    for (size_t i = 0; i < ARRAY_LEN(key_fields) && r == 0; i++) {
-        if (strcmp(key_fields[i], "file") == 0)
-            continue;
-        if (config_setting_lookup_string(key, key_fields[i], &text) != CONFIG_TRUE ||
+    for (size_t i = 0; i < ARRAY_LEN(key_fields); i++) {
+        if (strcmp(key_fields[i], "file") != 0 &&
+            config_setting_lookup_string(key, key_fields[i], &text) == CONFIG_TRUE &&
             provider_id_check(text) < 0)
-            r = err_set(et, ERR_CONFIG, "%s:%d: \"%s\" is \"%s\", expected %d letters and digits",
-                        option_source(key), config_setting_source_line(key), key_fields[i], text,
-                        APPLE_ID_LEN);
+            return err_set(et, ERR_CONFIG,
+                           "%s:%d: \"%s\" is \"%s\", expected %d letters and digits",
+                           option_source(key), config_setting_source_line(key), key_fields[i], text,
+                           APPLE_ID_LEN);
     }
-    return r;
+    return option_group_check(key, &key_group, et);
 }
 
 int provider_keys_check_setting(const config_setting_t *setting, struct err_text *et)
