@@ -155,7 +155,7 @@ int32_t delivery_socket_send(struct broker *broker, const struct delivery_source
     struct buf body = {0};
     struct wire_deliver record;
 
-    if (!session || !session->opened || kind > DP_SOCKET_NOTIFICATION)
+    if (!session || !session->opened || session->unlinked || kind > DP_SOCKET_NOTIFICATION)
         return -1;
     record = (struct wire_deliver){.conn = session->conn,
                                    .seq = source->message->seq,

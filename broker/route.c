@@ -14,7 +14,8 @@ static bool can_take(const struct device *device)
 {
     const struct session *session = device->session;
 
-    return session && session->opened && device->inbox && device->no != 0 && device->writes == 0;
+    return session && session->opened && !session->unlinked && device->inbox && device->no != 0 &&
+           device->writes == 0;
 }
 
 enum route_state route_state(const struct device *device)
@@ -59,7 +60,7 @@ bool route_pending(struct broker *broker, const struct device *device, uint64_t 
         return true;
     if (!session)
         return false;
-    if (!session->opened)
+    if (!session->opened || session->unlinked)
         return true;
     if (device->inbox || device->tap)
         return false;

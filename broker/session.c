@@ -301,7 +301,7 @@ void sessions_mark_stale(struct peer *peer)
     struct session *session;
 
     TAILQ_FOREACH(session, &peer->sessions, peer_link)
-    session->stale = true;
+    session->stale = session->unlinked = true;
 }
 
 void sessions_drop_stale(struct broker *broker, struct peer *peer)

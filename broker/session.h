@@ -28,6 +28,8 @@ struct session {
     bool doubtful; /* it did not answer in time, or its background time is over, and nothing was
                       heard since */
     bool stale;    /* its link was replaced and it was not announced again yet */
+    bool unlinked; /* the same, until the announcement is handled: what was sent last may be lost
+                      with the old link, so nothing is sent before that */
     bool session_present;
     struct will *will; /* from OPEN, or NULL */
 };

@@ -335,6 +335,22 @@ START_TEST(a_client_that_just_connected_may_subscribe)
 }
 END_TEST
 
+/* What was sent last may be lost with the old link: a later message would come before it. */
+START_TEST(on_a_new_link_nothing_is_sent_before_the_announcement)
+{
+    send();
+    check_last(&live, 1);
+    session.unlinked = true; /* HELLO of the same connector */
+    send();
+    advance(LIVE_MS - 1);
+    ck_assert_uint_eq(given_count, 1);
+    session.unlinked = false;
+    inbox_pump(&broker, phone);
+    check_last(&live, 2);
+    ck_assert_uint_eq(given_count, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("alert");
@@ -342,6 +358,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, acknowledged_in_the_last_millisecond);
+    tcase_add_test(tcase, on_a_new_link_nothing_is_sent_before_the_announcement);
     tcase_add_test(tcase, acknowledged_a_millisecond_late);
     tcase_add_test(tcase, a_ghost_costs_one_deadline);
     tcase_add_test(tcase, each_has_its_own_deadline);
