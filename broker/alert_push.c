@@ -7,6 +7,7 @@
 #include "broker/delivery.h"
 #include "broker/inbox.h"
 #include "broker/push.h"
+#include "broker/retention.h"
 #include "broker/session.h"
 #include "broker/trace.h"
 #include "common/auto.h"
@@ -274,9 +275,8 @@ static bool go_on(struct alert *alert)
         return true;
     }
     alert_wake_at(alert, push->due_ms);
-    if (push->message->expires_at_ms != 0)
-        alert_wake_at(
-            alert, now_ms + (push->message->expires_at_ms - loop_wall_ms(alert->broker->loop)) + 1);
+    alert_wake_at(alert, now_ms + (retention_end_ms(alert->broker, push->message) -
+                                   retention_now_ms(alert->broker)));
     if (push->sent)
         return false;
     if (classify(alert, seq, &state) == NEXT_WAIT) {

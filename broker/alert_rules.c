@@ -3,6 +3,7 @@
 #include "broker/alert_internal.h"
 
 #include "broker/alert_properties.h"
+#include "broker/retention.h"
 #include "broker/session.h"
 #include "broker/unread.h"
 
@@ -13,7 +14,7 @@ const char *alert_suppressed(struct broker *broker, const struct device *device,
         return "copy";
     if (message->origin_device != 0 && message->origin_device == device->no)
         return "copy"; /* No Local: this device sent it to its own person */
-    if (message_expired(message, loop_wall_ms(broker->loop)))
+    if (retention_over(broker, message))
         return "expired";
     if (alert_properties_none(message->properties))
         return "alert-none";

@@ -44,6 +44,7 @@ struct broker {
     struct routing routing;
     uint64_t settled_ms; /* monotonic: until then connectors announce, and nothing is pushed */
     struct janitor *janitor;
+    int64_t clock_ahead_ms; /* PostgreSQL's clock before this machine's; retention.h */
     struct recover *recover;
     struct hash devices; /* by handle */
     uint32_t last_device_handle;

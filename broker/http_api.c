@@ -20,6 +20,7 @@ struct question {
 };
 
 struct http_api {
+    struct broker *broker;
     struct pg *pg;
     STAILQ_HEAD(, question) questions; /* oldest first */
     unsigned waiting;
@@ -42,6 +43,7 @@ struct http_api *http_api_create(struct broker *broker)
 
     if (!api)
         return NULL;
+    api->broker = broker;
     STAILQ_INIT(&api->questions);
     api->pg = pg_create(broker->loop, "api", broker->options.database_dsn, sql_api, SQL_API_COUNT,
                         &events, api);
@@ -73,8 +75,9 @@ bool http_api_trace(struct http_api *api, struct http_call *call, const struct m
     /* PostgreSQL's epoch is 2000-01-01, in microseconds */
     int64_t sent_us = (int64_t)mid_time_ms(mid) * 1000 - 946684800000000;
     uint64_t sent_at = htobe64((uint64_t)sent_us);
-    const char *values[] = {(const char *)mid->octets, (const char *)&sent_at};
-    const int lengths[] = {MID_SIZE, sizeof(sent_at)};
+    uint32_t days = htobe32(api->broker->options.retention_days);
+    const char *values[] = {(const char *)mid->octets, (const char *)&sent_at, (const char *)&days};
+    const int lengths[] = {MID_SIZE, sizeof(sent_at), sizeof(days)};
     struct question *question;
 
     if (api->waiting >= WAITING_MAX || !pg_ready(api->pg))

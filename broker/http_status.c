@@ -4,6 +4,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/http_api.h"
+#include "broker/janitor.h"
 #include "broker/plugin.h"
 #include "broker/store.h"
 #include "broker/user.h"
@@ -68,6 +69,19 @@ static void put_counters(struct buf *out, const struct metrics *metrics)
 #undef METRIC
 }
 
+static void put_retention(struct buf *out, const struct janitor_state *state)
+{
+    gauge(out, "beckon_broker_inbox_oldest_seconds",
+          "age of the oldest partition of the inbox, by its beginning",
+          (double)state->oldest_ms / 1000);
+    gauge(out, "beckon_broker_partitions_ahead_seconds",
+          "how far partitions are made ahead, of the table that is worst off",
+          (double)state->ahead_ms / 1000);
+    gauge(out, "beckon_broker_inbox_default_rows",
+          "messages in the default partition: wrong clocks; 1000 stands for more",
+          (double)state->strays);
+}
+
 static void put_gauges(struct buf *out, struct broker *broker)
 {
     unsigned peers, sessions;
@@ -78,6 +92,7 @@ static void put_gauges(struct buf *out, struct broker *broker)
     gauge(out, "beckon_broker_users", "people in memory", (double)users_count(broker));
     gauge(out, "beckon_broker_devices", "devices in memory", (double)broker->devices.count);
     gauge(out, "beckon_broker_generation", "generation of ownership", (double)broker->generation);
+    put_retention(out, janitor_state(broker));
     gauge(out, "beckon_broker_ready", "1 when the database can be used",
           store_ready(broker->store) ? 1 : 0);
 }

@@ -53,6 +53,8 @@ static json_t *make_state(const PGresult *result, int row)
         return text(result, row, TRACE_PASSED);
     if (acked)
         return json_string("acknowledged");
+    if (pg_get_bool(result, row, TRACE_OVER))
+        return json_string("expired");
     return json_string(pg_get_bool(result, row, TRACE_ALERTED) ? "alerted" : "waiting");
 }
 

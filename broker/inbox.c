@@ -9,6 +9,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/delivery.h"
+#include "broker/retention.h"
 #include "broker/route.h"
 #include "broker/store.h"
 #include "broker/trace.h"
@@ -85,7 +86,7 @@ static bool passes(struct broker *broker, struct device *device, const struct me
         return true;
     if (seq_set_has(&device->done, message->seq))
         return true;
-    if (message_expired(message, loop_wall_ms(broker->loop))) {
+    if (retention_over(broker, message)) {
         broker->metrics.expired++;
         trace_add(broker, device, message->seq, "", "expired", "", 0);
         return true;

@@ -142,6 +142,7 @@ static void on_reload_signal(void *arg, int signo)
     if (bus_has_keys(&process->broker))
         bus_take_clients(&process->broker, &clients);
     option_reload_take(&process->reload, options);
+    janitor_hurry(&process->broker);
     log_set_level(level);
     log_info(NULL, "configuration reloaded");
 }
@@ -175,7 +176,7 @@ static int start_parts(struct process *process, struct err_text *et)
     if (r == 0)
         r = http_create(broker, &process->options.config, et);
     if (r == 0)
-        r = schema_claim(broker->options.database_dsn, &broker->generation, et);
+        r = schema_claim(broker, et);
     if (r < 0)
         return r;
     log_info(NULL, "generation of ownership is %llu", (unsigned long long)broker->generation);

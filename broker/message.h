@@ -24,6 +24,7 @@ struct message {
     uint64_t conversation_no; /* surrogate of the other person, or of the group */
     uint8_t kind;             /* enum wire_body_kind */
     bool service;             /* its sender may send as anyone */
+    bool misdated;            /* sent_at_ms is not to be believed: it ends at expires_at_ms */
     struct bytes properties, payload, key; /* point into data */
     const char *from;                      /* user id, NUL-terminated */
     const char *conversation;              /* "u/USER" or "g/GROUP" */
@@ -50,10 +51,6 @@ void message_unref(struct message *message);
 static inline struct bytes message_body(const struct message *message)
 {
     return bytes_of(message->data, message->body_len);
-}
-static inline bool message_expired(const struct message *message, uint64_t wall_ms)
-{
-    return message->expires_at_ms != 0 && message->expires_at_ms <= wall_ms;
 }
 /* SHA-256 of what the receiver gets, first 8 bytes: tells a repeated KEY from a re-used one. */
 uint64_t message_content_hash(const struct message *message);

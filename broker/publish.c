@@ -9,6 +9,7 @@
 #include "broker/bus.h"
 #include "broker/dispatch.h"
 #include "broker/inbox.h"
+#include "broker/retention.h"
 #include "broker/session.h"
 #include "common/auto.h"
 #include "common/log.h"
@@ -158,17 +159,39 @@ static int follow(struct message *message, uint64_t peer, struct bytes raw)
 
 /* --- storing --- */
 
-static struct message *make_message(const struct wire_publish *publish, const struct device *origin)
+/* A message id more than a day off: a connector's clock, or one that held the message for so long.
+ * Its age counts from now then. */
+static bool is_misdated(const struct broker *broker, uint64_t sent_at_ms)
+{
+    uint64_t now_ms = retention_now_ms(broker);
+
+    return sent_at_ms + RETENTION_DAY_MS < now_ms || now_ms + RETENTION_DAY_MS < sent_at_ms;
+}
+
+static uint64_t expiry_of(const struct broker *broker, const struct wire_publish *publish,
+                          uint64_t sent_at_ms, bool misdated)
+{
+    uint64_t ttl_ms = (uint64_t)publish->expiry_s * 1000;
+
+    if (!misdated)
+        return publish->has_expiry ? sent_at_ms + ttl_ms : 0;
+    if (!publish->has_expiry || ttl_ms > retention_ms(broker))
+        ttl_ms = retention_ms(broker);
+    return retention_now_ms(broker) + ttl_ms;
+}
+
+static struct message *make_message(const struct broker *broker, const struct wire_publish *publish,
+                                    const struct device *origin)
 {
     struct wire_body body = {.kind = origin ? WIRE_BODY_SENT_USER : WIRE_BODY_USER,
                              .mid = publish->mid,
                              .sent_at_ms = mid_time_ms(&publish->mid),
                              .properties = publish->properties,
                              .payload = publish->payload};
+    bool misdated = is_misdated(broker, body.sent_at_ms);
     struct message *message;
 
-    if (publish->has_expiry)
-        body.expires_at_ms = body.sent_at_ms + (uint64_t)publish->expiry_s * 1000;
+    body.expires_at_ms = expiry_of(broker, publish, body.sent_at_ms, misdated);
     if (origin)
         body.to = publish->to;
     else
@@ -177,8 +200,10 @@ static struct message *make_message(const struct wire_publish *publish, const st
                              origin ? bytes_of(NULL, 0) : publish->key);
     if (message && origin)
         message->origin_device = origin->no;
-    if (message)
+    if (message) {
         message->service = publish->service;
+        message->misdated = misdated;
+    }
     if (message && message->key.len > 0)
         message->content_hash = message_content_hash(message);
     return message;
@@ -190,7 +215,7 @@ static void put_copy(struct broker *broker, struct user *sender, const struct de
                      struct user *to, const struct wire_publish *publish, int32_t original)
 {
     struct put put = {.to = sender,
-                      .message = make_message(publish, origin),
+                      .message = make_message(broker, publish, origin),
                       .from_no = sender->no,
                       .conversation = to->no,
                       .copy_of = original};
@@ -209,7 +234,7 @@ static int store_message(struct broker *broker, uint64_t peer, const struct wire
                          struct user *sender, struct user *to)
 {
     struct put put = {.to = to,
-                      .message = make_message(publish, NULL),
+                      .message = make_message(broker, publish, NULL),
                       .from_no = sender->no,
                       .conversation = sender->no,
                       .copy_of = -1,
@@ -222,6 +247,14 @@ static int store_message(struct broker *broker, uint64_t peer, const struct wire
 
     if (!put.message)
         return ERR_NO_MEMORY;
+    if (put.message->misdated) {
+        broker->metrics.misdated++;
+        log_limited(loop_now_ms(broker->loop), LOG_WARNING, NULL,
+                    "a connector's clock is off, or it held a message for more than a day: "
+                    "from=%s difference_s=%lld",
+                    put.message->from,
+                    (long long)(put.message->sent_at_ms - retention_now_ms(broker)) / 1000);
+    }
     put.message->conversation_no = put.conversation;
     if (sender == to && origin && origin->no_local) {
         put.message->origin_device = origin->no;

@@ -1,10 +1,11 @@
 /* schema_check - see the header. The only place of the broker that waits for PostgreSQL. */
 #include "broker/schema_check.h"
 
+#include "broker/broker.h"
 #include "broker/store_sql.h"
 #include "common/log.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,8 +14,6 @@
 #define RETRY_MS 500
 /* A line in the log at the first failed try and every so many after it. */
 #define LOG_EVERY_TRIES 10
-/* Weeks of inbox partitions made ahead; the janitor repeats it daily. */
-#define WEEKS_AHEAD "2"
 
 /* One value as text; NULL when the query failed or gave none. Owned. */
 static char *ask(PGconn *conn, const char *sql, struct err_text *et)
@@ -94,30 +93,65 @@ static int claim(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
     return r;
 }
 
+/* What is decided by time is decided by PostgreSQL's; the janitor looks again and again. */
+static int look_at_clock(PGconn *conn, int64_t *ret_ahead_ms, struct err_text *et)
+{
+    uint64_t asked_ms = loop_wall_clock_ms(), answered_ms;
+    char *now = ask(conn, "SELECT (1000 * extract(epoch FROM clock_timestamp()))::bigint", et);
+
+    if (!now)
+        return ERR_DATABASE;
+    answered_ms = loop_wall_clock_ms();
+    *ret_ahead_ms = strtoll(now, NULL, 10) - (int64_t)(asked_ms + (answered_ms - asked_ms) / 2);
+    free(now);
+    return 0;
+}
+
+/* Those of now and of the next days, before the first message. One that can't be made now (somebody
+ * reads the table for long) stops nothing: rows go to the default partition, and the janitor moves
+ * them when it makes it. */
+static void make_partitions(PGconn *conn, const struct options *options)
+{
+    struct err_text et = {""};
+    char sql[96];
+    bool more = true;
+
+    snprintf(sql, sizeof(sql), "SELECT beckon_make_next(%u, %u)", options->retention_days,
+             options->trace_days);
+    while (more) {
+        char *made = ask(conn, sql, &et);
+
+        if (!made)
+            log_warning(NULL, "could not make partitions, trying again later: %s", et.text);
+        more = made && made[0] != '0';
+        free(made);
+    }
+}
+
 /* 0 done, ERR_AGAIN: the connection went away, try again, else final. */
-static int attempt(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
+static int attempt(PGconn *conn, struct broker *broker, struct err_text *et)
 {
     int r = check_version(conn, et);
 
     if (r == 0)
-        r = claim(conn, ret_generation, et);
+        r = claim(conn, &broker->generation, et);
     if (r == 0)
-        r = run(conn, "SELECT beckon_make_partitions(" WEEKS_AHEAD ")", et);
+        r = look_at_clock(conn, &broker->clock_ahead_ms, et);
     if (r == 0)
-        r = run(conn, "SELECT beckon_make_trace_partitions()", et);
+        make_partitions(conn, &broker->options);
     return r < 0 && PQstatus(conn) != CONNECTION_OK ? ERR_AGAIN : r;
 }
 
-int schema_claim(const char *dsn, uint64_t *ret_generation, struct err_text *et)
+int schema_claim(struct broker *broker, struct err_text *et)
 {
     const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 
     for (unsigned tries = 0;; tries++) {
-        PGconn *conn = PQconnectdb(dsn);
+        PGconn *conn = PQconnectdb(broker->options.database_dsn);
         int r = ERR_AGAIN;
 
         if (PQstatus(conn) == CONNECTION_OK)
-            r = attempt(conn, ret_generation, et);
+            r = attempt(conn, broker, et);
         else
             err_set(et, ERR_AGAIN, "%.*s", (int)strcspn(PQerrorMessage(conn), "\n"),
                     PQerrorMessage(conn));

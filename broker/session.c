@@ -5,6 +5,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
+#include "broker/retention.h"
 #include "broker/session_internal.h"
 #include "broker/store.h"
 #include "common/auto.h"
@@ -256,7 +257,7 @@ void session_leave(struct broker *broker, struct device *device, uint32_t expiry
     device->session_stored = expiry_s > 0;
     device->session_expiry_s = expiry_s;
     device->session_expires_at_ms =
-        expiry_s > 0 ? loop_wall_ms(broker->loop) + (uint64_t)expiry_s * 1000 : 0;
+        expiry_s > 0 ? retention_now_ms(broker) + (uint64_t)expiry_s * 1000 : 0;
     record_end(broker, device, expiry_s > 0 ? STORE_SESSION_LEAVE : STORE_SESSION_CLEAR, expiry_s,
                peer, conn);
 }

@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
+#include "broker/retention.h"
 #include "broker/session_internal.h"
 #include "broker/store.h"
 #include "common/log.h"
@@ -171,7 +172,7 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
     if (device->session)
         session_take_over(broker, device->session, open->clean_start);
     device->writes--;
-    present = !open->clean_start && device_session_present(device, loop_wall_ms(broker->loop));
+    present = !open->clean_start && device_session_present(device, retention_now_ms(broker));
     settle_will(broker, device, present);
     session = session_add(broker, peer, device, open);
     if (!session) {

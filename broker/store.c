@@ -1,7 +1,6 @@
 /* store - life cycle of the two connections, and what is common to writing and reading. */
 #include "broker/store.h"
 
-#include "broker/janitor.h"
 #include "broker/recover.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"

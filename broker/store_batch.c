@@ -211,7 +211,8 @@ static void encode_put(struct pg_array *c, const struct put *put, uint64_t seq)
     pg_array_int2(&c[8], m->kind);
     pg_array_bytes(&c[9], m->properties);
     pg_array_bytes(&c[10], m->payload);
-    pg_array_int2(&c[11], m->service ? PUT_FLAG_SERVICE : 0);
+    pg_array_int2(&c[11], (int16_t)((m->service ? PUT_FLAG_SERVICE : 0) |
+                                    (m->misdated ? PUT_FLAG_MISDATED : 0)));
 }
 
 static int send_puts(struct store *store, struct batch *batch)

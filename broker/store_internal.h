@@ -73,7 +73,6 @@ struct store {
     bool reading;
     bool read_failed; /* read_timer tries again */
     struct timer read_timer;
-    bool janitor_due;
 };
 
 void batches_init(struct store *store);

@@ -5,7 +5,6 @@
  * back at once cost a few statements, not ten thousand. */
 #include "broker/alert.h"
 #include "broker/inbox.h"
-#include "broker/janitor.h"
 #include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
@@ -253,6 +252,7 @@ static struct message *row_message(const PGresult *result, int row)
         message->origin_device = (uint64_t)pg_get_int8(result, row, FETCH_ORIGIN);
         message->conversation_no = (uint64_t)pg_get_int8(result, row, FETCH_CONVERSATION_NO);
         message->service = (pg_get_int2(result, row, FETCH_FLAGS) & PUT_FLAG_SERVICE) != 0;
+        message->misdated = (pg_get_int2(result, row, FETCH_FLAGS) & PUT_FLAG_MISDATED) != 0;
     }
     return message;
 }
@@ -382,9 +382,10 @@ static void on_recovered(void *arg, const PGresult *result)
 static int send_recovery(struct store *store)
 {
     uint64_t after = htobe64(store->recovery.after), upto = htobe64(store->recovery.upto);
+    uint32_t days = htobe32(store->broker->options.retention_days);
     char any = store->recovery.any_device ? 1 : 0;
-    const char *values[] = {(const char *)&after, (const char *)&upto, &any};
-    const int lengths[] = {sizeof(after), sizeof(upto), 1};
+    const char *values[] = {(const char *)&after, (const char *)&upto, &any, (const char *)&days};
+    const int lengths[] = {sizeof(after), sizeof(upto), 1, sizeof(days)};
 
     return pg_query(store->reader, SQL_RECOVER, values, lengths, on_recovered, store);
 }
@@ -443,7 +444,7 @@ void reads_run(struct store *store)
     if (store->reading || store->read_failed || !pg_ready(store->reader))
         return;
     if (TAILQ_EMPTY(&store->load_queue) && STAILQ_EMPTY(&store->fetch_queue) &&
-        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due && !store->janitor_due)
+        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due)
         return;
     store->reading = true;
     if (!TAILQ_EMPTY(&store->load_queue))
@@ -454,8 +455,6 @@ void reads_run(struct store *store)
         r = lookups_send(store);
     if (r == 0 && store->recovery.due)
         r = send_recovery(store);
-    if (r == 0 && store->janitor_due)
-        r = janitor_send(store, store->reader);
     if (r == 0)
         r = pg_sync(store->reader, on_read_end, store);
     if (r < 0) {

@@ -3,6 +3,12 @@
  * scan of the whole table. */
 #include "broker/store_sql.h"
 
+/* An inbox row b that can still be delivered, with the days of retention in a parameter:
+ * retention.h says the same in C. The first condition leaves out whole partitions. */
+#define SQL_KEPT(days)                                                                             \
+    "(b.sent_at > now() - " days "::int4 * interval '1 day' OR b.flags & 2 <> 0)"                  \
+    " AND (b.expires_at IS NULL OR b.expires_at > now())"
+
 const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = {"begin", "BEGIN", 0},
 
@@ -213,13 +219,13 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          " made AS (INSERT INTO users (user_id) SELECT user_id FROM wanted"
          "  WHERE user_id NOT IN (SELECT user_id FROM old) ON CONFLICT DO NOTHING"
          "  RETURNING user_no, user_id)"
-         " SELECT f.user_id, f.user_no, greatest(h.last_seq, i.seq, 0)::int8,"
+         " SELECT f.user_id, f.user_no, greatest(h.seq, i.seq, 0)::int8,"
          "  coalesce(h.max_acked, 0)::int8"
          " FROM (SELECT * FROM old UNION ALL SELECT * FROM made) f"
-         " LEFT JOIN LATERAL (SELECT x.last_seq, x.max_acked FROM user_head x"
-         "  WHERE x.user_no = f.user_no LIMIT 1) h ON true"
+         " LEFT JOIN LATERAL (SELECT greatest(x.last_seq, x.counted_seq) AS seq, x.max_acked"
+         "  FROM user_head x WHERE x.user_no = f.user_no LIMIT 1) h ON true"
          " LEFT JOIN LATERAL (SELECT b.seq FROM inbox b WHERE b.user_no = f.user_no"
-         "  ORDER BY b.seq DESC LIMIT 1) i ON true",
+         "  AND b.seq > coalesce(h.seq, 0) ORDER BY b.seq DESC LIMIT 1) i ON true",
          1},
 
     /* $1 user ids. */
@@ -279,7 +285,8 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "    ORDER BY i.seq DESC LIMIT 1) END) AS seq) m ORDER BY r.ord",
          6},
 
-    /* $1 after this user_no $2 up to this one $3 devices without a push registration too. */
+    /* $1 after this user_no $2 up to this one $3 devices without a push registration too $4 days of
+     * retention. Whose messages are over has nothing to alert. */
     [SQL_RECOVER] =
         {"recover",
          "SELECT u.user_id, (SELECT coalesce(max(user_no), 0) FROM users) FROM users u"
@@ -288,9 +295,11 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "   ON p.user_no = d.user_no AND p.device_no = d.device_no"
          "  WHERE d.user_no = u.user_no AND (p.user_no IS NOT NULL OR $3::bool) AND EXISTS ("
          "   SELECT 1 FROM inbox b WHERE b.user_no = d.user_no"
-         "   AND b.seq > greatest(d.acked_seq, d.alerted_seq)))"
-         " UNION ALL SELECT NULL, (SELECT coalesce(max(user_no), 0) FROM users)",
-         3},
+         "   AND b.seq > greatest(d.acked_seq, d.alerted_seq)"
+         "   AND " SQL_KEPT(
+             "$4") "))"
+                   " UNION ALL SELECT NULL, (SELECT coalesce(max(user_no), 0) FROM users)",
+         4},
 
     /* $1 user_no $2 after this seq $3 up to this one $4 rows at most, arrays. A device's rows end
      * with the one that exceeds 256 KiB, so that large payloads can't fill the memory. */
@@ -311,55 +320,66 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
          " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
          4},
-
-    /* $1 weeks ahead. */
-    [SQL_MAKE_PARTITIONS] = {"make_partitions", "SELECT beckon_make_partitions($1::int4)", 1},
-    /* $1 retention in days. */
-    [SQL_DROP_PARTITIONS] = {"drop_partitions", "SELECT beckon_drop_partitions($1::int4)", 1},
-
-    [SQL_MAKE_TRACE_PARTITIONS] = {"make_trace_partitions", "SELECT beckon_make_trace_partitions()",
-                                   0},
-    /* $1 retention in days. */
-    [SQL_DROP_TRACE_PARTITIONS] = {"drop_trace_partitions",
-                                   "SELECT beckon_drop_trace_partitions($1::int4)", 1},
-
-    [SQL_DROP_SESSIONS] =
-        {"drop_sessions",
-         "WITH gone AS (DELETE FROM session WHERE expires_at < now() RETURNING user_no, device_id)"
-         " DELETE FROM subscription s USING gone g"
-         " WHERE s.user_no = g.user_no AND s.device_id = g.device_id",
-         0},
 };
 
 const struct pg_statement sql_api[SQL_API_COUNT] = {
-    /* $1 mid $2 its time. A row an event of a device; event columns null where there is none,
-     * device columns null for a person without devices. A cursor also passes what its device never
-     * got (expired, too large, sent by itself): there its move is no acknowledgement. */
+    /* $1 mid $2 its time $3 days of retention. A row an event of a device; event columns null where
+     * there is none, device columns null for a person without devices. A cursor also passes what
+     * its device never got (expired, too large, sent by itself): there its move is no
+     * acknowledgement. */
     [SQL_API_TRACE] =
         {"api_trace",
-         "WITH m AS MATERIALIZED (SELECT i.user_no, i.seq, i.kind, i.from_no, i.conversation,"
-         "  i.sent_at, i.expires_at, i.origin_device FROM inbox i"
-         "  WHERE i.sent_at = $2::timestamptz AND i.mid = $1::uuid)"
-         " SELECT u.user_id, m.seq, m.kind, f.user_id, m.sent_at, m.expires_at,"
-         "  coalesce(c.read_seq >= m.seq, false), d.device_id, d.acked_seq >= m.seq,"
-         "  d.alerted_seq >= m.seq, coalesce(d.device_no = m.origin_device, false), p.outcome,"
-         "  e.at, e.step, e.outcome, e.reason, e.took_ms"
-         " FROM m JOIN users u ON u.user_no = m.user_no JOIN users f ON f.user_no = m.from_no"
-         " LEFT JOIN conversation c ON c.user_no = m.user_no AND c.is_group = (m.kind = 2)"
-         "  AND c.conversation = m.conversation"
-         " LEFT JOIN device d ON d.user_no = m.user_no"
-         " LEFT JOIN LATERAL (SELECT CASE t.outcome WHEN 'failed' THEN t.reason ELSE t.outcome END"
-         "   AS outcome FROM trace t WHERE t.user_no = m.user_no AND t.seq = m.seq"
-         "   AND t.device_no = d.device_no"
-         "   AND (t.outcome = 'expired' OR (t.outcome = 'failed' AND t.reason = 'too-large'))"
-         "  ORDER BY t.at LIMIT 1) p ON true"
-         " LEFT JOIN LATERAL ("
-         "  SELECT t.at, t.step, t.outcome, t.reason, t.took_ms FROM trace t"
-         "   WHERE t.user_no = m.user_no AND t.seq = m.seq AND t.device_no = d.device_no"
-         "  UNION ALL SELECT v.at, v.step, 'acknowledged', '', 0 FROM cursor_move v"
-         "   WHERE v.user_no = m.user_no AND v.device_no = d.device_no AND v.from_seq < m.seq"
-         "   AND v.to_seq >= m.seq AND p.outcome IS NULL"
-         "   AND d.device_no IS DISTINCT FROM m.origin_device) e ON true"
-         " ORDER BY m.kind, u.user_id, d.device_id, e.at",
-         2},
+         "WITH m AS MATERIALIZED (SELECT b.user_no, b.seq, b.kind, b.from_no, b.conversation,"
+         "  b.sent_at, b.expires_at, b.origin_device, NOT (" SQL_KEPT(
+             "$3") ") AS over"
+                   "  FROM inbox b WHERE b.sent_at = $2::timestamptz AND b.mid = $1::uuid)"
+                   " SELECT u.user_id, m.seq, m.kind, f.user_id, m.sent_at, m.expires_at,"
+                   "  coalesce(c.read_seq >= m.seq, false), d.device_id, d.acked_seq >= m.seq,"
+                   "  d.alerted_seq >= m.seq, coalesce(d.device_no = m.origin_device, false), "
+                   "p.outcome,"
+                   "  m.over, e.at, e.step, e.outcome, e.reason, e.took_ms"
+                   " FROM m JOIN users u ON u.user_no = m.user_no JOIN users f ON f.user_no = "
+                   "m.from_no"
+                   " LEFT JOIN conversation c ON c.user_no = m.user_no AND c.is_group = (m.kind = "
+                   "2)"
+                   "  AND c.conversation = m.conversation"
+                   " LEFT JOIN device d ON d.user_no = m.user_no"
+                   " LEFT JOIN LATERAL (SELECT CASE t.outcome WHEN 'failed' THEN t.reason ELSE "
+                   "t.outcome END"
+                   "   AS outcome FROM trace t WHERE t.user_no = m.user_no AND t.seq = m.seq"
+                   "   AND t.device_no = d.device_no"
+                   "   AND (t.outcome = 'expired' OR (t.outcome = 'failed' AND t.reason = "
+                   "'too-large'))"
+                   "  ORDER BY t.at LIMIT 1) p ON true"
+                   " LEFT JOIN LATERAL ("
+                   "  SELECT t.at, t.step, t.outcome, t.reason, t.took_ms FROM trace t"
+                   "   WHERE t.user_no = m.user_no AND t.seq = m.seq AND t.device_no = d.device_no"
+                   "  UNION ALL SELECT v.at, v.step, 'acknowledged', '', 0 FROM cursor_move v"
+                   "   WHERE v.user_no = m.user_no AND v.device_no = d.device_no AND v.from_seq < "
+                   "m.seq"
+                   "   AND v.to_seq >= m.seq AND p.outcome IS NULL"
+                   "   AND d.device_no IS DISTINCT FROM m.origin_device) e ON true"
+                   " ORDER BY m.kind, u.user_id, d.device_id, e.at",
+         3},
+};
+
+/* Each chore is a bounded piece of work in a transaction of its own, returns how much it did, and
+ * is asked again until that is 0. $1 days of retention $2 of the trace, where they are needed. */
+const struct pg_statement sql_janitor[SQL_JANITOR_COUNT] = {
+    [SQL_CLOCK] = {"clock", "SELECT clock_timestamp()", 0},
+    /* Whichever broker has it does the chores; it goes with the connection. */
+    [SQL_JANITOR_LOCK] = {"janitor_lock", "SELECT pg_try_advisory_lock(" SQL_JANITOR_KEY ")", 0},
+    [SQL_JANITOR_UNLOCK] = {"janitor_unlock", "SELECT pg_advisory_unlock(" SQL_JANITOR_KEY ")", 0},
+    [SQL_MAKE_NEXT] = {"make_next", "SELECT beckon_make_next($1::int4, $2::int4)", 2},
+    /* Some 100 us a person: a piece is about as long as a batch. */
+    [SQL_RETIRE_NEXT] = {"retire_next", "SELECT beckon_retire_next($1::int4, 256)", 1},
+    [SQL_DROP_INBOX] = {"drop_inbox", "SELECT beckon_drop_next($1::int4, $2::int4, 'inbox')", 2},
+    [SQL_DROP_DEDUPE] = {"drop_dedupe", "SELECT beckon_drop_next($1::int4, $2::int4, 'dedupe')", 2},
+    [SQL_DROP_TRACE] = {"drop_trace", "SELECT beckon_drop_next($1::int4, $2::int4, 'trace')", 2},
+    [SQL_DROP_MOVES] = {"drop_moves", "SELECT beckon_drop_next($1::int4, $2::int4, 'cursor_move')",
+                        2},
+    [SQL_SWEEP_NEXT] = {"sweep_next", "SELECT beckon_sweep_next($1::int4, $2::int4, 1000)", 2},
+    [SQL_DROP_SESSIONS] = {"drop_sessions", "SELECT beckon_drop_sessions(1000)", 0},
+    [SQL_RETENTION_STATE] = {"retention_state",
+                             "SELECT oldest_ms, ahead_ms, strays FROM beckon_retention_state()", 0},
 };

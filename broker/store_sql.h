@@ -8,6 +8,8 @@
 /* Two-part advisory lock key of ownership: ("beck" as int4, 1). Batches take it shared, a change of
  * membership exclusively. */
 #define SQL_OWNERSHIP_LOCK "1650811755, 1"
+/* The same of the janitor: one broker at a time does the chores. */
+#define SQL_JANITOR_KEY "1650811755, 2"
 
 enum sql_writer {
     SQL_BEGIN,
@@ -41,16 +43,29 @@ enum sql_reader {
     SQL_LOOKUP,
     SQL_RECOVER,
     SQL_FETCH,
-    SQL_MAKE_PARTITIONS,
-    SQL_DROP_PARTITIONS,
-    SQL_MAKE_TRACE_PARTITIONS,
-    SQL_DROP_TRACE_PARTITIONS,
-    SQL_DROP_SESSIONS,
     SQL_READER_COUNT
 };
 
 extern const struct pg_statement sql_writer[SQL_WRITER_COUNT];
 extern const struct pg_statement sql_reader[SQL_READER_COUNT];
+
+enum sql_janitor {
+    SQL_CLOCK,
+    SQL_JANITOR_LOCK,
+    SQL_JANITOR_UNLOCK,
+    SQL_MAKE_NEXT,
+    SQL_RETIRE_NEXT,
+    SQL_DROP_INBOX,
+    SQL_DROP_DEDUPE,
+    SQL_DROP_TRACE,
+    SQL_DROP_MOVES,
+    SQL_SWEEP_NEXT,
+    SQL_DROP_SESSIONS,
+    SQL_RETENTION_STATE,
+    SQL_JANITOR_COUNT
+};
+extern const struct pg_statement sql_janitor[SQL_JANITOR_COUNT];
+enum { STATE_OLDEST_MS, STATE_AHEAD_MS, STATE_STRAYS };
 
 enum sql_api { SQL_API_TRACE, SQL_API_COUNT };
 extern const struct pg_statement sql_api[SQL_API_COUNT];
@@ -67,6 +82,7 @@ enum {
     TRACE_ALERTED,
     TRACE_ORIGIN, /* it was sent from this device */
     TRACE_PASSED, /* why the cursor passes it without an acknowledgement, or null */
+    TRACE_OVER,   /* nobody gets it any more */
     TRACE_EVENT_AT,
     TRACE_EVENT_STEP,
     TRACE_EVENT_OUTCOME,
@@ -76,6 +92,7 @@ enum {
 
 /* inbox.flags */
 #define PUT_FLAG_SERVICE 1
+#define PUT_FLAG_MISDATED 2 /* expires_at is its end, whatever sent_at says */
 
 /* Columns of results. */
 enum { PUT_ONCE_ORD, PUT_ONCE_SEQ, PUT_ONCE_MID, PUT_ONCE_SAME };

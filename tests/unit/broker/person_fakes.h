@@ -59,6 +59,7 @@ static struct device *person_create(uint32_t window)
 
     STAILQ_INIT(&broker.touched);
     broker.options.tail_messages = 1000;
+    broker.options.retention_days = 30;
     broker.options.tail_bytes = broker.options.inbox_window_bytes = 1000000;
     user = calloc(1, sizeof(*user) + 4);
     ck_assert_ptr_nonnull(user);

@@ -1,6 +1,7 @@
 /* Tests of broker/inbox.c: sequences, windows, cursors. The store, the route and the bus around it
  * are fakes that remember what they were asked. */
 #include "broker/inbox.h"
+#include "broker/retention.h"
 
 #include "beckon/delivery_plugin.h"
 #include "broker/route.h"
@@ -123,7 +124,9 @@ static void teardown(void)
 
 static struct message *make(uint64_t seq)
 {
-    struct wire_body body = {.kind = WIRE_BODY_USER, .from = bytes_of_string("alice")};
+    struct wire_body body = {.kind = WIRE_BODY_USER,
+                             .from = bytes_of_string("alice"),
+                             .sent_at_ms = loop_wall_ms(broker.loop)};
     struct message *m = message_create(&body, body.from, body.from, bytes_of(NULL, 0));
 
     m->seq = seq;
@@ -382,6 +385,21 @@ START_TEST(expired_and_own_copies_are_passed)
 }
 END_TEST
 
+START_TEST(older_than_the_retention_time_is_passed)
+{
+    struct message *m = make(1);
+
+    m->sent_at_ms -= retention_ms(&broker);
+    inbox_append(&broker, user, m);
+    message_unref(m);
+    inbox_pump_touched(&broker);
+    ck_assert_uint_eq(sent.count, 0);
+    ck_assert_uint_eq(broker.metrics.expired, 1);
+    ck_assert_uint_eq(traced, 1);
+    ck_assert_uint_eq(device->acked_seq, 1);
+}
+END_TEST
+
 START_TEST(too_large_is_passed_and_counted)
 {
     struct wire_skip skip = {.conn = 1, .epoch = 5, .seq = 1, .size = 9, .limit = 5};
@@ -535,6 +553,7 @@ int main(void)
     tcase_add_test(tcase, hole_left_by_retention_is_passed);
     tcase_add_test(tcase, nothing_left_moves_the_cursor);
     tcase_add_test(tcase, expired_and_own_copies_are_passed);
+    tcase_add_test(tcase, older_than_the_retention_time_is_passed);
     tcase_add_test(tcase, too_large_is_passed_and_counted);
     tcase_add_test(tcase, full_route_is_asked_again);
     tcase_add_test(tcase, adopts_what_a_connector_has_sent);

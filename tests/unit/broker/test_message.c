@@ -51,18 +51,6 @@ START_TEST(group_conversation_has_its_prefix)
 }
 END_TEST
 
-START_TEST(expires_at_its_time)
-{
-    struct message *m = make("x", "", "");
-
-    ck_assert(!message_expired(m, 19));
-    ck_assert(message_expired(m, 20));
-    m->expires_at_ms = 0;
-    ck_assert(!message_expired(m, UINT64_MAX));
-    message_unref(m);
-}
-END_TEST
-
 START_TEST(hash_tells_contents_apart)
 {
     struct message *a = make("ab", "c", "k"), *b = make("ab", "c", "other"),
@@ -97,7 +85,6 @@ int main(void)
 
     tcase_add_test(tcase, keeps_what_it_was_given);
     tcase_add_test(tcase, group_conversation_has_its_prefix);
-    tcase_add_test(tcase, expires_at_its_time);
     tcase_add_test(tcase, hash_tells_contents_apart);
     tcase_add_test(tcase, lives_until_the_last_reference);
     suite_add_tcase(suite, tcase);
