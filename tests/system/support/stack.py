@@ -88,12 +88,14 @@ class Stack:
         self.connectors = connectors
         self.sets = list(sets)
         self.environment = {}
+        self.more_environment = {}   # of all its processes
 
     def dev(self, *args, timeout_s=UP_TIMEOUT_S, check=True):
         command = [str(DEV), args[0], *args[1:], "--var", str(self.var)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
                               timeout=timeout_s, check=False,
-                              env={**os.environ, "BECKON_BUILD": str(BUILD)})
+                              env={**os.environ, **self.more_environment,
+                                   "BECKON_BUILD": str(BUILD)})
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n"
                                f"{done.stdout}{done.stderr}")
