@@ -57,9 +57,9 @@ class MovedStack(Stack):
         return [name for name, in self.sql("SELECT name FROM beckon_partitions() WHERE parent = %s"
                                            " ORDER BY low", parent)]
 
-    def clean_up(self):
-        """Lets the janitor look, and waits until nothing is left to do."""
+    def clean_up(self, days=30, trace_days=7):
+        """Lets the janitor look, and waits until nothing is left to drop."""
         self.signal("broker", 0, signal.SIGHUP)
         wait_until(lambda: not self.sql(
-            "SELECT 1 FROM beckon_partitions() JOIN beckon_partitioned(30, 7) USING (parent)"
-            " WHERE high <= now() - kept LIMIT 1"), "old partitions are gone")
+            "SELECT 1 FROM beckon_partitions() JOIN beckon_partitioned(%s, %s) USING (parent)"
+            " WHERE high <= now() - kept LIMIT 1", days, trace_days), "old partitions are gone")
