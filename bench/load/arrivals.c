@@ -67,6 +67,13 @@ uint64_t arrivals_lost(const struct arrivals *arrivals)
     return lost;
 }
 
+void tally_add(struct tally *tally, const struct arrivals *arrivals)
+{
+    tally->lost += arrivals_lost(arrivals);
+    tally->doubled += arrivals->doubled;
+    tally->swapped += arrivals->swapped;
+}
+
 void arrivals_fini(struct arrivals *arrivals)
 {
     free(arrivals->accepted.words);

@@ -29,6 +29,14 @@ MUST_CHECK int arrivals_accepted(struct arrivals *arrivals, uint64_t seq);
 MUST_CHECK int arrivals_arrived(struct arrivals *arrivals, uint64_t seq);
 /* Accepted, and never arrived. */
 uint64_t arrivals_lost(const struct arrivals *arrivals);
+
+/* Of many senders together; all fields are zero at first. */
+struct tally {
+    uint64_t lost, doubled, swapped;
+};
+
+void tally_add(struct tally *tally, const struct arrivals *arrivals);
+
 void arrivals_fini(struct arrivals *arrivals);
 
 #endif

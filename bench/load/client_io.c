@@ -19,9 +19,9 @@ void client_close(struct client *client)
 {
     struct engine *engine = client->engine;
 
+    loop_timer_cancel(engine->loop, &client->ping);
     if (client->state == CLIENT_CLOSED)
         return;
-    loop_timer_cancel(engine->loop, &client->ping);
     loop_io_remove(engine->loop, client->io);
     stream_close(&client->stream);
     buf_release(&client->in);
@@ -32,8 +32,15 @@ void client_close(struct client *client)
     client->window = NULL;
     client->unused = NULL;
     client->websocket = NULL;
-    client->unused_count = 0;
+    client->window_size = client->unused_count = 0;
+    client->framed = 0;
+    client->blocked = false;
     client->state = CLIENT_CLOSED;
+}
+
+static void on_retry(struct timer *timer)
+{
+    client_begin(CONTAINER_OF(timer, struct client, ping));
 }
 
 /* It ended, and not by our wish. */
@@ -47,13 +54,19 @@ static void fail(struct client *client, const char *why)
     if (engine->reason[0] == '\0')
         snprintf(engine->reason, sizeof(engine->reason), "%s, %s", why,
                  was_begun ? "while connecting" : "connected");
-    if (!was_begun) {
+    client_close(client);
+    if (was_begun && engine->retry_ms > 0 && !engine->closing) {
+        engine->retried++;
+        timer_init(&client->ping, on_retry);
+        loop_timer_add(engine->loop, &client->ping, engine->retry_ms);
+    } else if (was_begun) {
+        engine_on_begun(engine, false);
+    } else {
         engine->lost++;
         engine->open--;
+        if (engine->events->lost != NULL)
+            engine->events->lost(client);
     }
-    client_close(client);
-    if (was_begun)
-        engine_on_begun(engine, false);
 }
 
 static void fail_with(struct client *client, int err)
@@ -155,10 +168,10 @@ static void put_connect(struct client *client)
     struct client_setup setup = {0};
     struct packet_connect connect = {
         .keep_alive_s = (uint16_t)options->keep_alive_s,
-        .session_expiry_s = options->session_expiry_s,
     };
 
     engine->setup(engine->arg, client->number, &setup);
+    connect.session_expiry_s = setup.clean ? 0 : options->session_expiry_s;
     connect.client_id = bytes_of_string(setup.user);
     if (engine->tokens != NULL) {
         connect.user = connect.client_id;
@@ -194,10 +207,11 @@ static void on_connack(struct client *client, const struct packet *packet, uint6
         return;
     }
     client->receive_max = packet->receive_max;
+    client->resumed = packet->session;
     if (engine->events->connack != NULL)
         engine->events->connack(client, now_ns);
     engine->setup(engine->arg, client->number, &setup);
-    if (setup.filter == NULL) {
+    if (setup.filter == NULL || (setup.resumes && packet->session)) {
         on_open(client, now_ns);
         return;
     }

@@ -4,6 +4,7 @@
  * buffers exist while something is in them. */
 #include "bench/load/engine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ static int sign_tokens(struct engine *engine, struct err_text *et)
         struct client_setup setup = {0};
 
         engine->setup(engine->arg, i, &setup);
+        claims.service = setup.service;
         snprintf(claims.user, sizeof(claims.user), "%s", setup.user);
         engine->tokens[i] = token_sign_hs256(&claims, options->kid, options->token_key, et);
         if (engine->tokens[i] == NULL)
@@ -106,7 +108,7 @@ static void on_due(void *arg, uint64_t number, uint64_t due_ns)
 
     (void)number;
     begin_next(engine, due_ns);
-    if (engine->next == engine->count)
+    if (engine->next == engine->end)
         pace_stop(&engine->connect_pace);
 }
 
@@ -116,25 +118,30 @@ static void fill_up(struct engine *engine)
     if (engine->filling)
         return;
     engine->filling = true;
-    while (engine->options->connect_rate == 0 && !engine->closing && engine->next < engine->count &&
+    while (engine->options->connect_rate == 0 && !engine->closing && engine->next < engine->end &&
            engine->connecting < engine->options->concurrency)
         begin_next(engine, engine_now_ns());
     engine->filling = false;
 }
 
-/* Once. */
+/* Once a batch. */
 static void look_whether_all_are_begun(struct engine *engine)
 {
     if (engine->filling || engine->closing || engine->connect_until_ns != 0 ||
-        engine->next < engine->count || engine->connecting > 0)
+        engine->next < engine->end || engine->connecting > 0)
         return;
     engine->connect_until_ns = engine_now_ns();
     engine->events->all_begun(engine->arg);
 }
 
-int engine_connect(struct engine *engine)
+int engine_connect(struct engine *engine, uint32_t first, uint32_t count)
 {
+    assert(engine->connecting == 0 && first + count <= engine->count);
+    engine->batch = count;
+    engine->next = first;
+    engine->end = first + count;
     engine->connect_from_ns = engine_now_ns();
+    engine->connect_until_ns = 0;
     if (engine->options->connect_rate > 0)
         return pace_start(&engine->connect_pace, engine->loop, engine->options->connect_rate,
                           on_due, engine);
@@ -154,18 +161,33 @@ void engine_on_begun(struct engine *engine, bool opened)
     look_whether_all_are_begun(engine);
 }
 
+void client_leave(struct client *client)
+{
+    if (client->state != CLIENT_OPEN)
+        return;
+    packet_put_disconnect(&client->out);
+    client_flush(client);
+    if (client->state == CLIENT_OPEN) /* it may have failed to send */
+        client->engine->open--;
+    client_close(client);
+}
+
+void client_cut(struct client *client)
+{
+    if (client->state != CLIENT_OPEN)
+        return;
+    stream_reset(&client->stream);
+    client->engine->open--;
+    client_close(client);
+}
+
 void engine_close(struct engine *engine)
 {
     engine->closing = true;
     pace_stop(&engine->connect_pace);
     for (uint32_t i = 0; i < engine->count; i++) {
-        struct client *client = &engine->clients[i];
-
-        if (client->state == CLIENT_OPEN) {
-            packet_put_disconnect(&client->out);
-            client_flush(client);
-        }
-        client_close(client);
+        client_leave(&engine->clients[i]);
+        client_close(&engine->clients[i]);
     }
     engine->dirty = NULL;
 }

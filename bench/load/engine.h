@@ -35,14 +35,15 @@ struct client {
     enum client_state state;
     struct stream stream;
     loop_id io;
-    struct timer ping;
-    struct buf in; /* an incomplete packet; empty most of the time */
+    struct timer ping; /* while closed: to try again */
+    struct buf in;     /* an incomplete packet; empty most of the time */
     struct buf out;
     struct websocket *websocket; /* NULL without */
     size_t framed;               /* with it: so much of out is in frames already */
     bool dirty;                  /* in the list of those that have something to send */
     bool blocked;                /* the socket takes no more until epoll says so */
     struct client *next_dirty;
+    bool resumed;        /* its last CONNACK said so: Session Present */
     uint64_t due_ns;     /* when it was to connect */
     struct sent *window; /* by packet identifier less 1; NULL until it publishes */
     uint16_t *unused;    /* identifiers, the next one last */
@@ -55,8 +56,10 @@ struct engine_events {
     void (*connack)(struct client *client, uint64_t now_ns);
     /* Subscribed too, if it subscribes. */
     void (*open)(struct client *client, uint64_t now_ns);
-    /* Each client is open or has failed. */
+    /* Each client of the batch is open or has failed. */
     void (*all_begun)(void *arg);
+    /* Was open, and it was not us who closed it. */
+    void (*lost)(struct client *client);
     void (*acked)(struct client *client, const struct sent *sent, uint8_t reason, uint64_t now_ns);
     void (*message)(struct client *client, const struct packet *publish, uint64_t now_ns);
 };
@@ -65,6 +68,9 @@ struct engine_events {
 struct client_setup {
     const char *user;
     const char *filter; /* to subscribe to, or NULL */
+    bool service;       /* its token is a backend's */
+    bool clean;         /* its session ends with the connection, whatever --session-expiry says */
+    bool resumes;       /* no SUBSCRIBE when the server still has the session */
 };
 
 struct engine {
@@ -77,14 +83,18 @@ struct engine {
     struct client *clients;
     char **tokens; /* a client each; NULL without */
     uint32_t count;
-    uint32_t next, connecting, open; /* clients begun, under way, open */
-    uint32_t failed;                 /* never got open */
-    uint32_t lost;                   /* were open, and not closed by us */
-    char reason[128];                /* of the first of those */
+    uint32_t batch;                 /* how many are to connect now; of these: */
+    uint32_t next, end, connecting; /* next to begin, one behind the last, under way */
+    uint32_t open;
+    uint32_t failed;   /* never got open */
+    uint32_t lost;     /* were open, and not closed by us */
+    uint32_t retry_ms; /* who can't get open tries again after so long; 0: has failed */
+    uint64_t retried;
+    char reason[128]; /* of the first of those */
     bool closing, filling;
     struct client *dirty;
     struct pace connect_pace;
-    uint64_t connect_from_ns, connect_until_ns; /* first begun, last open */
+    uint64_t connect_from_ns, connect_until_ns; /* of the batch: first begun, last open */
     uint8_t *scratch;
 };
 
@@ -93,10 +103,16 @@ uint64_t engine_now_ns(void);
 /* setup, events and arg must be set by now; so are loop and options. 0; ERR_* with et. */
 MUST_CHECK int engine_init(struct engine *engine, uint32_t count, struct err_text *et);
 void engine_fini(struct engine *engine);
-/* Begins to connect all of them. ERR_*. */
-MUST_CHECK int engine_connect(struct engine *engine);
+/* Begins to connect a batch: `count` clients from number `first` on, which are waiting or closed.
+ * One batch at a time; not from within a client's own events. ERR_*. */
+MUST_CHECK int engine_connect(struct engine *engine, uint32_t first, uint32_t count);
 /* Says DISCONNECT on all of them and closes. */
 void engine_close(struct engine *engine);
+
+/* Says DISCONNECT and closes. No effect unless it is open. */
+void client_leave(struct client *client);
+/* Resets the connection, as when a machine on the way dies. No effect unless it is open. */
+void client_cut(struct client *client);
 
 /* True when the client's window and the server's let one more out. */
 bool client_can_publish(const struct client *client);

@@ -8,8 +8,9 @@
 #include "bench/load/run.h"
 #include "common/auto.h"
 
-static const struct scenario *const scenarios[] = {&scenario_connect, &scenario_idle,
-                                                   &scenario_pairs};
+static const struct scenario *const scenarios[] = {&scenario_connect, &scenario_fanout,
+                                                   &scenario_idle,    &scenario_offline,
+                                                   &scenario_pairs,   &scenario_storm};
 
 void run_end(struct run *run, int err)
 {
@@ -32,9 +33,14 @@ void run_on_open(struct client *client, uint64_t now_ns)
     histogram_add(&run->ready, now_ns - client->due_ns);
 }
 
+bool run_is_plain(const struct run *run)
+{
+    return strcmp(run->options.topics, "plain") == 0;
+}
+
 const char *run_inbox_filter(struct run *run, const char *user)
 {
-    if (strcmp(run->options.topics, "plain") != 0)
+    if (!run_is_plain(run))
         return "inbox/#";
     snprintf(run->filter, sizeof(run->filter), "inbox/%s", user);
     return run->filter;
@@ -45,10 +51,18 @@ static void on_connect_timeout(struct timer *timer)
     struct run *run = CONTAINER_OF(timer, struct run, connect_timer);
 
     if (run->engine.connect_until_ns == 0) {
-        fprintf(stderr, "beckon-load: %u of %u clients connected within %u s\n", run->engine.open,
-                run->engine.count, run->options.connect_timeout_s);
+        fprintf(stderr, "beckon-load: %u of %u clients connected within %u s (%s)\n",
+                run->engine.open, run->engine.count, run->options.connect_timeout_s,
+                run->engine.reason);
         run_end(run, ERR_EXPIRED);
     }
+}
+
+int run_connect(struct run *run, uint32_t first, uint32_t count)
+{
+    loop_timer_cancel(run->loop, &run->connect_timer);
+    loop_timer_add(run->loop, &run->connect_timer, (uint64_t)run->options.connect_timeout_s * 1000);
+    return engine_connect(&run->engine, first, count);
 }
 
 static int prepare(struct run *run, struct err_text *et)
@@ -62,6 +76,11 @@ static int prepare(struct run *run, struct err_text *et)
     }
     if (run->scenario == NULL)
         return err_set(et, ERR_CONFIG, "there is no scenario \"%s\"", run->options.scenario);
+    run->id = (uint32_t)engine_now_ns();
+    run->payload = malloc(run->options.payload);
+    if (run->payload == NULL)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
+    memset(run->payload, 'x', run->options.payload);
     if (run->scenario->prepare != NULL) {
         int r = run->scenario->prepare(run, et);
 
@@ -85,7 +104,7 @@ static void report(struct run *run)
         run->scenario->name, "clients", (json_int_t)engine->count, "open", (json_int_t)engine->open,
         "failed", (json_int_t)engine->failed, "closed_by_server", (json_int_t)engine->lost,
         "first_failure", engine->reason, "connect_s", seconds, "connects_per_s",
-        (double)(engine->count - engine->failed) / seconds, "connack",
+        (double)(engine->batch - engine->failed) / seconds, "connack",
         report_histogram(&run->connack), "ready", report_histogram(&run->ready));
 
     if (result != NULL && run->scenario->report != NULL)
@@ -98,8 +117,8 @@ static int play(struct run *run)
     int r;
 
     timer_init(&run->connect_timer, on_connect_timeout);
-    loop_timer_add(run->loop, &run->connect_timer, (uint64_t)run->options.connect_timeout_s * 1000);
-    r = engine_connect(&run->engine);
+    r = run->scenario->begin != NULL ? run->scenario->begin(run)
+                                     : run_connect(run, 0, run->engine.count);
     if (r == 0)
         r = loop_run(run->loop);
     if (r == 0)
@@ -119,6 +138,7 @@ static void fini(struct run *run)
     if (run->scenario != NULL && run->scenario->fini != NULL)
         run->scenario->fini(run);
     loop_destroy(run->loop);
+    free(run->payload);
     free(run);
 }
 

@@ -8,8 +8,7 @@
 
 #include "common/auto.h"
 
-/* Its payload begins with what scenario_pairs.c needs to check it. */
-#define PAYLOAD_MIN 32
+#define PAYLOAD_MIN 32     /* above STAMP_BYTES */
 #define PAYLOAD_MAX 131072 /* below every server's default packet limit */
 
 enum kind { TEXT, NUMBER, FLAG };
@@ -22,7 +21,7 @@ static const struct load_option {
     const char *help;
 } table[] = {
 #define AT(member) offsetof(struct load_options, member)
-    {"scenario", TEXT, AT(scenario), 0, 0, "connect, idle or pairs"},
+    {"scenario", TEXT, AT(scenario), 0, 0, "connect, fanout, idle, offline, pairs or storm"},
     {"host", TEXT, AT(host), 0, 0, "numeric address of the server (127.0.0.1)"},
     {"port", NUMBER, AT(port), 1, 65535, "its port"},
     {"ca", TEXT, AT(ca), 0, 0, "TLS; PEM file of the authority that signed the server"},
@@ -43,6 +42,10 @@ static const struct load_option {
     {"subscribe", FLAG, AT(subscribe), 0, 0, "connect, idle: each subscribes to its inbox"},
     {"window", NUMBER, AT(window), 1, 65535, "unacknowledged publishes a sender (16)"},
     {"rate", NUMBER, AT(rate), 0, 10000000, "publishes a second; 0: closed loop (0)"},
+    {"ahead", NUMBER, AT(ahead), 1, 65535, "fanout: messages on their way at once (4)"},
+    {"senders", NUMBER, AT(senders), 1, LOAD_CLIENTS_MAX, "offline: so many clients send (50)"},
+    {"messages", NUMBER, AT(messages), 1, 1000000, "offline: to each inbox (10)"},
+    {"hold", FLAG, AT(hold), 0, 0, "offline: before the drain, wait for standard input"},
     {"payload", NUMBER, AT(payload), PAYLOAD_MIN, PAYLOAD_MAX, "bytes (256)"},
     {"warm", NUMBER, AT(warm_s), 0, 3600, "seconds before the measurement (1)"},
     {"seconds", NUMBER, AT(seconds), 1, 86400, "measured (5)"},
@@ -57,7 +60,10 @@ static void print_help(void)
     puts("usage: beckon-load --scenario NAME --port PORT [--OPTION VALUE...]\n"
          "Plays many MQTT clients, checks every delivery, prints figures as JSON.\n"
          "connect: connects all, once; idle: then holds them until standard input ends;\n"
-         "pairs: every second client publishes to its neighbour.\n");
+         "pairs: every second client publishes to its neighbour;\n"
+         "fanout: the first client's messages go to all others;\n"
+         "offline: messages for clients that are away, and then come back;\n"
+         "storm: all connections are reset, and all clients connect again at once.\n");
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         printf("  --%-16s %s\n", table[i].name, table[i].help);
 }
@@ -126,6 +132,9 @@ int load_options_read(int argc, char **argv, struct load_options *ret, struct er
         .concurrency = 64,
         .keep_alive_s = 1200,
         .window = 16,
+        .ahead = 4,
+        .senders = 50,
+        .messages = 10,
         .payload = 256,
         .warm_s = 1,
         .seconds = 5,

@@ -29,9 +29,13 @@ struct load_options {
     uint32_t session_expiry_s;
     bool subscribe;
     bool websocket;
-    uint32_t window;  /* unacknowledged publishes a sender */
-    uint32_t rate;    /* publishes a second, all senders; 0: closed loop */
-    uint32_t payload; /* bytes */
+    uint32_t window;   /* unacknowledged publishes a sender */
+    uint32_t rate;     /* publishes a second, all senders; 0: closed loop */
+    uint32_t ahead;    /* fanout: messages that some receiver does not have */
+    uint32_t senders;  /* offline: of the clients */
+    uint32_t messages; /* offline: to each inbox */
+    bool hold;         /* offline: before the drain */
+    uint32_t payload;  /* bytes */
     uint32_t warm_s, seconds, drain_s;
     uint32_t connect_timeout_s; /* for all to be connected */
 };

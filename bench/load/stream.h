@@ -20,6 +20,8 @@ MUST_CHECK int stream_advance(struct stream *stream, const struct target *target
 /* Bytes; ERR_AGAIN, ERR_CLOSED, ERR_IO. */
 MUST_CHECK ssize_t stream_read(struct stream *stream, void *buf, size_t size);
 MUST_CHECK ssize_t stream_write(struct stream *stream, const void *data, size_t size);
+/* The next stream_close resets the connection (RST) in place of ending it. */
+void stream_reset(struct stream *stream);
 void stream_close(struct stream *stream);
 
 #endif

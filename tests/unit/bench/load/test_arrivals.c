@@ -67,6 +67,21 @@ START_TEST(test_doubled_and_swapped)
 }
 END_TEST
 
+START_TEST(test_tally_adds_up)
+{
+    struct tally tally = {.lost = 10, .doubled = 20, .swapped = 30};
+
+    accept_up_to(5);
+    for (unsigned i = 0; i < 2; i++)
+        IGNORE_RESULT(arrivals_arrived(&arrivals, 2));
+    ck_assert_int_eq(arrivals_arrived(&arrivals, 0), 1);
+    tally_add(&tally, &arrivals);
+    ck_assert_uint_eq(tally.lost, 13);
+    ck_assert_uint_eq(tally.doubled, 21);
+    ck_assert_uint_eq(tally.swapped, 31);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("arrivals");
@@ -77,6 +92,7 @@ int main(void)
     tcase_add_test(counts, test_lost);
     tcase_add_test(counts, test_arrived_but_not_accepted);
     tcase_add_test(counts, test_doubled_and_swapped);
+    tcase_add_test(counts, test_tally_adds_up);
     suite_add_tcase(suite, counts);
     return run_suite(suite);
 }
