@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import platform
+import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "system"))
 
 # pylint: disable=wrong-import-position
 from support.pki import Pki
-from support.stack import free_port, port_free, program
+from support.stack import free_port, port_free, process_gone, program
 from support.waiting import wait_until
 
 CONNECTIONS_MAX = 19000  # of one load process: 20,000 descriptors are a usual limit
@@ -40,6 +42,23 @@ def cpu_s(pid):
 def children(pid):
     text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     return [int(word) for word in text.split()]
+
+
+def descendants(pid):
+    """Of a process, itself first."""
+    found = [pid]
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):   # it ended meanwhile
+        for child in children(pid):
+            found += descendants(child)
+    return found
+
+
+def kill_all(pids):
+    """kill -9, and waits until none is left."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(map(process_gone, pids)), "the killed processes are gone")
 
 
 def print_machine():
@@ -104,37 +123,47 @@ def load(**options):
 
 
 def reach_beckon(stack, transport):
-    """Options of beckon-load to reach a stack's connectors: tcp, ws or tls."""
+    """Options of beckon-load to reach a stack's connectors: tcp, ws, tls or wss."""
     environment = stack.environment
     port = {"tcp": environment["BECKON_MQTT_PORT"], "tls": environment["BECKON_MQTTS_PORT"],
-            "ws": urllib.parse.urlsplit(environment["BECKON_WS"]).port}[transport]
+            "ws": urllib.parse.urlsplit(environment["BECKON_WS"]).port,
+            "wss": urllib.parse.urlsplit(environment["BECKON_WSS"]).port}[transport]
     return {"port": port, "token_key": environment["BECKON_TOKEN_KEY"],
-            "ca": environment["BECKON_CA"] if transport == "tls" else None,
-            "websocket": transport == "ws"}
+            "ca": environment["BECKON_CA"] if transport in ("tls", "wss") else None,
+            "websocket": transport in ("ws", "wss")}
 
 
 class Mosquitto:
-    """The peer: Debian's package, without persistence, over TCP, WebSocket and TLS. The folder has
-    server.pem, server.key and ca.pem."""
+    """The peer: Debian's package, over TCP, WebSocket and TLS. The folder has server.pem,
+    server.key and ca.pem. persistent: as Debian configures it, the store is written to a file at
+    the end and every 30 minutes; else never."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, persistent=False):
         self.folder = pathlib.Path(folder)
         self.ports = {"tcp": free_port(), "ws": free_port(), "tls": free_port()}
-        path = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
-        if path is None:
+        self.path = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
+        if self.path is None:
             raise RuntimeError("mosquitto is not installed; ./dev bench installs it")
-        lines = ["allow_anonymous true", "persistence false", "max_queued_messages 0",
+        lines = ["allow_anonymous true", "max_queued_messages 0",
+                 f"persistence {'true' if persistent else 'false'}",
+                 f"persistence_location {folder}/",
+                 # When root starts it, it would become the user mosquitto.
+                 f"user {pwd.getpwuid(os.getuid()).pw_name}",
                  # Off by default; its PUBACKs would wait for the client's next segment.
                  "set_tcp_nodelay true",
                  f"listener {self.ports['tcp']} 127.0.0.1",
                  f"listener {self.ports['ws']} 127.0.0.1", "protocol websockets",
                  f"listener {self.ports['tls']} 127.0.0.1",
                  f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"]
-        config = self.folder / "mosquitto.conf"
-        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.config = self.folder / "mosquitto.conf"
+        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.start()
+
+    def start(self):
         log_path = self.folder / "mosquitto.log"
-        with open(log_path, "wb") as log:
-            self.process = subprocess.Popen([path, "-c", str(config)], stdout=log, stderr=log)
+        with open(log_path, "ab") as log:
+            self.process = subprocess.Popen([self.path, "-c", str(self.config)], stdout=log,
+                                            stderr=log)
         try:
             wait_until(self._listens, "mosquitto listens")
         except AssertionError as error:
@@ -160,18 +189,15 @@ class Mosquitto:
 
 
 @contextlib.contextmanager
-def mosquitto():
+def mosquitto(persistent=False):
     with tempfile.TemporaryDirectory(prefix="beckon-bench-") as folder:
         pki = Pki(pathlib.Path(folder))
         pki.authority()
         pki.issue("server")
-        # When root starts it, mosquitto reads its files as the user mosquitto.
-        for path in (pki.folder, pki.pem("server"), pki.key("server")):
-            path.chmod(0o755)
         try:
-            peer = Mosquitto(folder)
+            peer = Mosquitto(folder, persistent)
         except RuntimeError:  # somebody's outgoing connection took a port meanwhile
-            peer = Mosquitto(folder)
+            peer = Mosquitto(folder, persistent)
         try:
             yield peer
         finally:

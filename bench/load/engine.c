@@ -138,6 +138,7 @@ int engine_connect(struct engine *engine, uint32_t first, uint32_t count)
 {
     assert(engine->connecting == 0 && first + count <= engine->count);
     engine->batch = count;
+    engine->batch_failed = 0;
     engine->next = first;
     engine->end = first + count;
     engine->connect_from_ns = engine_now_ns();
@@ -153,10 +154,12 @@ int engine_connect(struct engine *engine, uint32_t first, uint32_t count)
 void engine_on_begun(struct engine *engine, bool opened)
 {
     engine->connecting--;
-    if (opened)
+    if (opened) {
         engine->open++;
-    else
+    } else {
         engine->failed++;
+        engine->batch_failed++;
+    }
     fill_up(engine);
     look_whether_all_are_begun(engine);
 }

@@ -83,7 +83,7 @@ struct engine {
     struct client *clients;
     char **tokens; /* a client each; NULL without */
     uint32_t count;
-    uint32_t batch;                 /* how many are to connect now; of these: */
+    uint32_t batch, batch_failed;   /* how many are to connect now, and never got open; of these: */
     uint32_t next, end, connecting; /* next to begin, one behind the last, under way */
     uint32_t open;
     uint32_t failed;   /* never got open */

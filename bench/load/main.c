@@ -104,7 +104,7 @@ static void report(struct run *run)
         run->scenario->name, "clients", (json_int_t)engine->count, "open", (json_int_t)engine->open,
         "failed", (json_int_t)engine->failed, "closed_by_server", (json_int_t)engine->lost,
         "first_failure", engine->reason, "connect_s", seconds, "connects_per_s",
-        (double)(engine->batch - engine->failed) / seconds, "connack",
+        (double)(engine->batch - engine->batch_failed) / seconds, "connack",
         report_histogram(&run->connack), "ready", report_histogram(&run->ready));
 
     if (result != NULL && run->scenario->report != NULL)

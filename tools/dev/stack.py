@@ -231,14 +231,14 @@ def test(arguments):
 
 
 def bench(arguments):
-    """Each benchmark is a program of its own in bench/NAME/."""
-    names = [word for word in arguments if not word.startswith("-")][:1] or ["handover"]
+    """Each benchmark is a program of its own in bench/NAME/; without a name it is peers."""
+    names = arguments[:1] if arguments and not arguments[0].startswith("-") else ["peers"]
     program = ROOT / "bench" / names[0] / f"{names[0]}.py"
     if not program.exists():
         known = ", ".join(sorted(path.stem for path in (ROOT / "bench").glob("*/*.py")
                                  if path.stem == path.parent.name))
         raise UsageError(f'there is no benchmark "{names[0]}", expected {known}')
-    rest = [word for word in arguments if word != names[0]]
+    rest = arguments[1:] if arguments[:1] == names else arguments
     os.execv("/usr/bin/python3", ["/usr/bin/python3", str(program), *rest])
 
 
