@@ -1,9 +1,10 @@
 /* Any bytes from a server, of either version, to the load generator's parser: what it returns lies
- * inside the packet, and with fewer bytes the packet is not complete. The first byte is the
- * version. */
+ * inside the packet, and with fewer bytes the packet is not complete; then its payload to the check
+ * of stamps. The first byte is the version. */
 #include <stdlib.h>
 
 #include "bench/load/packet.h"
+#include "bench/load/stamp.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check(bool holds)
@@ -22,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     enum packet_level level;
     struct packet packet, shorter;
+    struct stamp stamp;
     struct bytes bytes;
 
     if (size == 0 || size > UINT32_MAX)
@@ -34,5 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_inside(packet.topic, bytes, packet.size);
     check_inside(packet.payload, bytes, packet.size);
     check(packet_parse(bytes_of(bytes.data, packet.size - 1), level, &shorter) == 0);
+    if (stamp_take(packet.payload, 1, &stamp))
+        check(packet.payload.len >= STAMP_BYTES && stamp.run == 1);
     return 0;
 }
