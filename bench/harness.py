@@ -15,14 +15,26 @@ import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(ROOT / "tools" / "dev"))
 
 # pylint: disable=wrong-import-position
+import interrupt
 from support.pki import Pki
 from support.stack import free_port, port_free, process_gone, program
 from support.waiting import wait_until
 
 CONNECTIONS_MAX = 19000  # of one load process: 20,000 descriptors are a usual limit
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def run(main):
+    """Runs a benchmark to its end, or to a signal: then what it started ends on the way out."""
+    try:
+        interrupt.catch()
+        return main()
+    except interrupt.Interrupted:
+        print("interrupted; everything that was started has ended")
+        return 130
 
 
 def machine():
@@ -134,13 +146,13 @@ def reach_beckon(stack, transport):
 
 
 class Mosquitto:
-    """The peer: Debian's package, over TCP, WebSocket and TLS. The folder has server.pem,
+    """The peer: Debian's package, over TCP, WebSocket, TLS and both. The folder has server.pem,
     server.key and ca.pem. persistent: as Debian configures it, the store is written to a file at
     the end and every 30 minutes; else never."""
 
     def __init__(self, folder, persistent=False):
         self.folder = pathlib.Path(folder)
-        self.ports = {"tcp": free_port(), "ws": free_port(), "tls": free_port()}
+        self.ports = {name: free_port() for name in ("tcp", "ws", "tls", "wss")}
         self.path = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
         if self.path is None:
             raise RuntimeError("mosquitto is not installed; ./dev bench installs it")
@@ -154,6 +166,8 @@ class Mosquitto:
                  f"listener {self.ports['tcp']} 127.0.0.1",
                  f"listener {self.ports['ws']} 127.0.0.1", "protocol websockets",
                  f"listener {self.ports['tls']} 127.0.0.1",
+                 f"certfile {folder}/server.pem", f"keyfile {folder}/server.key",
+                 f"listener {self.ports['wss']} 127.0.0.1", "protocol websockets",
                  f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"]
         self.config = self.folder / "mosquitto.conf"
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -180,8 +194,8 @@ class Mosquitto:
 
     def reach(self, transport):
         return {"port": self.ports[transport], "topics": "plain",
-                "ca": self.folder / "ca.pem" if transport == "tls" else None,
-                "websocket": transport == "ws"}
+                "ca": self.folder / "ca.pem" if transport in ("tls", "wss") else None,
+                "websocket": transport in ("ws", "wss")}
 
     def close(self):
         self.process.kill()

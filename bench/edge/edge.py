@@ -1,5 +1,5 @@
-"""./dev bench edge: connects a second, publishes a second, and latency, over TCP, WebSocket and TLS,
-beside mosquitto with the same client in the same run. docs/benchmarks.md says how to read it.
+"""./dev bench edge: connects a second, publishes a second, and latency, over TCP, WebSocket, TLS and
+both, beside mosquitto with the same client in the same run. docs/benchmarks.md says how to read it.
 
 Each figure is the median of its rounds, in which the servers take turns, so that what else happens
 on the machine meets both."""
@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import harness
 from support.stack import Stack
 
-CONNECTS = {"tcp": 5000, "ws": 5000, "tls": 2000}
+CONNECTS = {"tcp": 5000, "ws": 5000, "tls": 2000, "wss": 2000}
 SOURCES = 8          # addresses: limit.address_connects_per_s is for one
 PAIRS = 50
 WINDOW = 16          # below mosquitto's default of 20 unacknowledged publishes
@@ -165,4 +165,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(main))

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 # pylint: disable=wrong-import-position
-from harness import machine
+import harness
 from support import packets as p
 from support.clients import Clients
 from support.pushes import Apns, register, state
@@ -304,11 +304,11 @@ def main():
         bench.close()
     path = pathlib.Path(arguments.json)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "routes": bench.cases, "faults": faults},
+    path.write_text(json.dumps({"machine": harness.machine(), "routes": bench.cases, "faults": faults},
                                indent=2) + "\n", encoding="utf-8")
     print(f"\n  written to {path}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(main))

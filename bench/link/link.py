@@ -8,20 +8,18 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import selectors
-import signal
 import statistics
 import struct
-import subprocess
 import sys
 import time
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(ROOT / "bench"))
 
 # pylint: disable=wrong-import-position
+import harness
 from support import packets as p
 from support.clients import Clients
 from support.keys import Keys
@@ -137,13 +135,6 @@ class Side:
         return samples
 
 
-def machine():
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
-    return {"commit": commit, "cores": os.cpu_count(), "kernel": platform.release(),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-
-
 def measure(sides, rounds):
     rows = []
     print(f"  {'':<8} {'bytes':>6} {'messages/s':>11} {'lowest':>8} {'highest':>8} "
@@ -172,7 +163,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=6, help="of each size, on each side")
     parser.add_argument("--json", default=str(ROOT / "build" / "bench" / "link.json"))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))   # so that the stacks are taken down
     keys, sides = Keys(), []
     try:
         for name, sets in (("plain", []), ("keys", keys.stack())):
@@ -191,7 +181,7 @@ def main():
         keys.remove()
     path = pathlib.Path(arguments.json)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "throughput": rows,
+    path.write_text(json.dumps({"machine": harness.machine(), "throughput": rows,
                                 "latency_ms": {name: round(statistics.median(samples), 3)
                                                for name, samples in latencies.items()}},
                                indent=2) + "\n", encoding="utf-8")
@@ -200,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(main))

@@ -11,13 +11,10 @@ import statistics
 import sys
 import time
 
-FOLDER = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
-sys.path.insert(0, str(FOLDER.parents[1] / "tools" / "dev"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 # pylint: disable=wrong-import-position
 import harness
-import interrupt
 import rows
 import servers
 
@@ -189,15 +186,10 @@ def measure(arguments, machine, cleanup):
 def main():
     arguments = read_arguments()
     machine = harness.print_machine()
-    try:
-        interrupt.catch()
-        with contextlib.ExitStack() as cleanup:
-            measure(arguments, machine, cleanup)
-    except interrupt.Interrupted:
-        print("interrupted; everything that was started has ended")
-        return 130
+    with contextlib.ExitStack() as cleanup:
+        measure(arguments, machine, cleanup)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(main))
