@@ -170,17 +170,22 @@ def measure(arguments, machine, cleanup):
     print(f"\n  {'':<48}" + "".join(f"{name:>11}" for name in COLUMNS) + "    "
           + "".join(f"{'/ ' + name[:4]:>7}" for name in COLUMNS[1:]) + "  goal")
     bench = Bench(running, limit, arguments)
-    for experiment in rows.experiments(arguments.seconds, arguments.minute):
-        if experiment.key in arguments.only:
-            bench.experiment(experiment)
-    if "kill" in arguments.only:
-        bench.kills()
-    bench.verdicts()
-    print(f"  {rows.FANOUT_NOTE}")
-    harness.write_json(arguments.json, {
-        "machine": machine, "load_average_after": harness.machine()["load_average"],
-        "durable": {server.name: server.durable for server in (*running, limit)},
-        "fanout": rows.FANOUT_NOTE, "rows": bench.rows, "runs": bench.raw})
+    complete = False
+    try:
+        for experiment in rows.experiments(arguments.seconds, arguments.minute):
+            if experiment.key in arguments.only:
+                bench.experiment(experiment)
+        if "kill" in arguments.only:
+            bench.kills()
+        complete = True
+    finally:   # an interrupted one has minutes of figures too
+        bench.verdicts()
+        print(f"  {rows.FANOUT_NOTE}")
+        harness.write_json(arguments.json, {
+            "machine": machine, "load_average_after": harness.machine()["load_average"],
+            "complete": complete,
+            "durable": {server.name: server.durable for server in (*running, limit)},
+            "fanout": rows.FANOUT_NOTE, "rows": bench.rows, "runs": bench.raw})
 
 
 def main():
