@@ -14,6 +14,7 @@ struct alerts;
 struct bus;
 struct http;
 struct janitor;
+struct pg_target;
 struct plugin;
 struct plugins;
 struct store;
@@ -33,6 +34,7 @@ struct broker {
     struct loop *loop;
     struct options options;
     struct metrics metrics;
+    struct pg_target *database;
     struct store *store;
     struct users *users;
     struct publishes *publishes;

@@ -45,8 +45,8 @@ struct http_api *http_api_create(struct broker *broker)
         return NULL;
     api->broker = broker;
     STAILQ_INIT(&api->questions);
-    api->pg = pg_create(broker->loop, "api", broker->options.database_dsn, sql_api, SQL_API_COUNT,
-                        &events, api);
+    api->pg =
+        pg_create(broker->loop, "api", broker->database, sql_api, SQL_API_COUNT, &events, api);
     if (api->pg)
         return api;
     free(api);

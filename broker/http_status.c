@@ -27,7 +27,7 @@ void http_healthz(struct http_call *call)
 void http_readyz(struct http_call *call)
 {
     struct broker *broker = call->broker;
-    bool database = store_ready(broker->store), plugins = plugins_ready(broker);
+    bool database = store_answers(broker->store), plugins = plugins_ready(broker);
     bool door = broker->bus != NULL, ready = database && plugins && door;
 
     http_reply_json(call, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -94,7 +94,7 @@ static void put_gauges(struct buf *out, struct broker *broker)
     gauge(out, "beckon_broker_generation", "generation of ownership", (double)broker->generation);
     put_retention(out, janitor_state(broker));
     gauge(out, "beckon_broker_ready", "1 when the database can be used",
-          store_ready(broker->store) ? 1 : 0);
+          store_answers(broker->store) ? 1 : 0);
 }
 
 static void put_plugin_counter(void *arg, const char *plugin, const char *name, uint64_t value)

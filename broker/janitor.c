@@ -290,8 +290,8 @@ int janitor_create(struct broker *broker)
         return ERR_NO_MEMORY;
     j->broker = broker;
     timer_init(&j->timer, on_timer);
-    j->pg = pg_create(broker->loop, "janitor", broker->options.database_dsn, sql_janitor,
-                      SQL_JANITOR_COUNT, &events, j);
+    j->pg = pg_create(broker->loop, "janitor", broker->database, sql_janitor, SQL_JANITOR_COUNT,
+                      &events, j);
     if (!j->pg) {
         free(j);
         return ERR_NO_MEMORY;

@@ -10,6 +10,7 @@
 #include "broker/http.h"
 #include "broker/http_config.h"
 #include "broker/janitor.h"
+#include "broker/pg_target.h"
 #include "broker/plugin.h"
 #include "broker/publish.h"
 #include "broker/recover.h"
@@ -32,6 +33,7 @@
 
 struct process {
     struct broker broker;
+    struct pg_target database;
     struct option_set options;
     struct option_reload reload;
     struct curve_config curve; /* until the bus takes it */
@@ -165,10 +167,14 @@ static int start_parts(struct process *process, struct err_text *et)
     int r;
 
     STAILQ_INIT(&broker->touched);
+    broker->database = &process->database;
     broker->loop = loop_create();
     if (!broker->loop)
         return err_set(et, ERR_SYSTEM, "could not make the event loop");
-    r = curve_config_read(&broker->options, &process->options.config, &process->curve, et);
+    r = pg_target_init(&process->database, broker->options.database_dsn,
+                       broker->options.database_timeout_ms, &broker->metrics, et);
+    if (r == 0)
+        r = curve_config_read(&broker->options, &process->options.config, &process->curve, et);
     if (r == 0)
         r = plugins_create(broker, &process->options.config, et);
     if (r == 0)
@@ -211,6 +217,7 @@ static void stop_parts(struct process *process)
     publishes_destroy(broker);
     users_destroy(broker);
     store_destroy(broker);
+    pg_target_fini(&process->database);
     alerts_destroy(broker);
     hash_fini(&broker->devices);
     loop_destroy(broker->loop);

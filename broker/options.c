@@ -3,6 +3,7 @@
 
 #include "broker/curve_config.h"
 #include "broker/http_config.h"
+#include "broker/pg_target.h"
 #include "broker/plugin_load.h"
 #include "broker/routing.h"
 #include "common/auth_keys.h"
@@ -37,7 +38,12 @@ const struct option broker_options[] = {
     {"listen.credit", OPTION_UINT, AT(credit), "65536", 1, 1000000, false,
      "requests a connector may have unanswered", NULL},
     {"database.dsn", OPTION_STRING, AT(database_dsn), "dbname=beckon", 0, 4096, false,
-     "libpq connection string", NULL},
+     "libpq connection string; of several hosts the one that takes writes is found", NULL},
+    /* a commit takes milliseconds, a checkpoint on a slow disk a second or two */
+    {"database.timeout_ms", OPTION_UINT, AT(database_timeout_ms), "5000", 100, 600000, false,
+     "silence of the database after which all hosts are asked whether one was promoted, "
+     "milliseconds",
+     NULL},
     {"database.batch_rows", OPTION_UINT, AT(batch_rows), "4096", 1, 100000, true,
      "messages in one transaction at most", NULL},
     {"database.batch_bytes", OPTION_UINT, AT(batch_bytes), "8388608", 65536, 1073741824, true,
@@ -146,6 +152,7 @@ int options_check(struct option_set *set, struct err_text *et)
 {
     const struct options *options = set->values;
     struct curve_config curve;
+    struct pg_target database;
     enum log_level level;
     int r;
 
@@ -155,6 +162,10 @@ int options_check(struct option_set *set, struct err_text *et)
                        options->log_level);
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
+    r = pg_target_init(&database, options->database_dsn, options->database_timeout_ms, NULL, et);
+    pg_target_fini(&database);
+    if (r < 0)
+        return r;
     r = curve_config_read(options, &set->config, &curve, et);
     if (r < 0)
         return r;

@@ -1,29 +1,38 @@
 /* pg - asynchronous libpq in pipeline mode.
  *
  * libpq answers queries in the order they were sent, so the callbacks wait in a ring: one entry a
- * query or sync. Nothing here ever waits: connecting goes through PQconnectPoll, sending through
- * PQflush and write readiness, results through PQconsumeInput. Statements are prepared at every new
- * connection, in the pipeline, before the owner hears that it is ready.
+ * query or sync. Nothing here ever waits: connecting is pg_connect's, sending goes through PQflush
+ * and write readiness, results through PQconsumeInput. Statements are prepared at every new
+ * connection, in the pipeline, before the owner hears that it is ready; before them the barrier:
+ * what an earlier connection committed without hearing so may be visible here and not yet on a
+ * synchronous standby, and what is seen must be as durable as what is acknowledged.
+ *
+ * A server that is silent is not a server that is lost: its transaction goes on, holds its locks,
+ * and may be what everybody waits for (a standby that is away, a slow disk), so that a second
+ * connection would wait behind the first, and a third behind both. What the connection is given up
+ * for is a server with a newer history: after timeout_ms without an answer all hosts are asked who
+ * they are, again and again. A machine that vanished is noticed by the kernel (keepalives,
+ * tcp_user_timeout).
  *
  * PQconnectStart resolves host names with getaddrinfo, which may block for as long as the resolver
  * does; that is at (re)connection only, when this broker can't accept anything anyway. */
 #include "broker/pg.h"
 
+#include "broker/broker.h"
+#include "broker/pg_connect.h"
+#include "broker/store_sql.h"
 #include "common/auto.h"
 #include "common/log.h"
 
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* First wait after a lost connection, doubling: a restarted server is found again quickly, one that
  * is gone is not hammered. */
 #define RECONNECT_MIN_MS 100
 #define RECONNECT_MAX_MS 2000
-/* A server that accepts TCP and then says nothing must not hold us for ever. */
-#define CONNECT_TIMEOUT_MS 10000
 
 enum pg_state { PG_WAITING, PG_CONNECTING, PG_PREPARING, PG_READY };
 
@@ -33,11 +42,14 @@ struct pg_pending {
     void *arg;
     bool sync;     /* ends a segment; else a query */
     bool answered; /* a query that has had its result: the NULL that ends it is awaited */
+    bool warned;   /* the server sent a warning with it */
 };
 
 struct pg {
+    TAILQ_ENTRY(pg) link; /* of its target */
     struct loop *loop;
-    const char *name, *dsn;
+    const char *name;
+    struct pg_target *target;
     const struct pg_statement *statements;
     int statement_count;
     struct pg_events events;
@@ -45,19 +57,25 @@ struct pg {
 
     PGconn *conn;
     enum pg_state state;
-    loop_id io;
-    int io_fd;          /* a duplicate of libpq's descriptor, ours */
-    struct timer timer; /* reconnect, or connect timeout */
+    unsigned host;            /* of conn, or the last one */
+    bool connected_before;    /* ... and host is where */
+    struct pg_server server;  /* of conn */
+    struct pg_connect search; /* while there is no conn, or this one is silent */
+    struct pg_watch watch;
+    struct timer timer; /* reconnect */
     uint64_t backoff_ms;
-    bool losing; /* lost, and not yet told to the owner */
+    struct timer silence; /* runs while answers are awaited, and once more */
+    uint64_t progress_ms; /* the last answer, or the first question after all were answered */
+    bool silent;          /* no answer for timeout_ms */
+    bool warned;          /* the answer that is being handed out had a warning */
+    char warning[256];    /* the last one */
+    bool losing;          /* lost, and not yet told to the owner */
     char lost_reason[256];
     struct loop_task lose_task;
 
     struct pg_pending *ring; /* pending answers, oldest at head */
     size_t ring_head, ring_count, ring_cap;
 };
-
-static void connect_start(struct pg *pg);
 
 static size_t describe(const void *object, char *buf, size_t size)
 {
@@ -71,14 +89,10 @@ static struct log_subject subject(const struct pg *pg)
     return (struct log_subject){.describe = describe, .object = pg};
 }
 
-static void unwatch(struct pg *pg)
+static void try_later(struct pg *pg)
 {
-    if (pg->io == 0)
-        return;
-    loop_io_remove(pg->loop, pg->io);
-    close(pg->io_fd);
-    pg->io = 0;
-    pg->io_fd = -1;
+    loop_timer_add(pg->loop, &pg->timer, pg->backoff_ms);
+    pg->backoff_ms = pg->backoff_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : pg->backoff_ms * 2;
 }
 
 /* Forgets the connection and tells everyone who waits for an answer. */
@@ -91,17 +105,17 @@ static void drop(struct pg *pg, const char *reason)
 
     snprintf(text, sizeof(text), "%s", reason);
     text[strcspn(text, "\n")] = '\0';
-    unwatch(pg);
+    pg_watch_end(&pg->watch, pg->loop);
     PQfinish(pg->conn);
     pg->conn = NULL;
     pg->state = PG_WAITING;
     pg->ring = NULL;
     pg->ring_head = pg->ring_count = pg->ring_cap = 0;
-    loop_timer_add(pg->loop, &pg->timer, pg->backoff_ms);
-    log_limited(loop_now_ms(pg->loop), LOG_WARNING, &s,
-                "lost the database connection, trying again in %llu ms: %s",
-                (unsigned long long)pg->backoff_ms, text);
-    pg->backoff_ms = pg->backoff_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : pg->backoff_ms * 2;
+    pg->silent = false;
+    pg->target->metrics->database_connections_lost++;
+    log_limited(loop_now_ms(pg->loop), LOG_WARNING, &s, "lost the database connection: %s", text);
+    if (!pg_connect_busy(&pg->search))
+        try_later(pg);
     for (size_t i = 0; i < count; i++) {
         struct pg_pending *p = &ring[(head + i) % cap];
 
@@ -133,6 +147,42 @@ static void on_lose(void *arg)
     drop(pg, pg->lost_reason);
 }
 
+/* --- silence --- */
+
+static void on_silence(struct timer *timer)
+{
+    struct pg *pg = CONTAINER_OF(timer, struct pg, silence);
+    struct log_subject s = subject(pg);
+    uint64_t silent_ms = loop_now_ms(pg->loop) - pg->progress_ms;
+
+    if (pg->ring_count == 0)
+        return; /* all is answered; the next question starts it again */
+    if (silent_ms < pg->target->timeout_ms) {
+        loop_timer_add(pg->loop, &pg->silence, pg->target->timeout_ms - silent_ms);
+        return;
+    }
+    loop_timer_add(pg->loop, &pg->silence, pg->target->timeout_ms);
+    if (!pg->silent)
+        pg->target->metrics->database_silences++;
+    pg->silent = true;
+    log_warning(&s, "no answer for %" PRIu64 " ms, looking whether another server was promoted",
+                silent_ms);
+    pg_connect_start(&pg->search, pg->host + 1);
+}
+
+static void heard(struct pg *pg)
+{
+    struct log_subject s = subject(pg);
+
+    if (pg->silent)
+        log_info(&s, "answers again, after %" PRIu64 " ms",
+                 loop_now_ms(pg->loop) - pg->progress_ms);
+    pg->silent = false;
+    pg->progress_ms = loop_now_ms(pg->loop);
+}
+
+/* --- questions --- */
+
 static int ring_push(struct pg *pg, struct pg_pending pending)
 {
     if (pg->ring_count == pg->ring_cap) {
@@ -147,6 +197,11 @@ static int ring_push(struct pg *pg, struct pg_pending pending)
         pg->ring = ring;
         pg->ring_head = 0;
         pg->ring_cap = cap;
+    }
+    if (pg->ring_count == 0) {
+        pg->progress_ms = loop_now_ms(pg->loop);
+        if (!timer_armed(&pg->silence))
+            loop_timer_add(pg->loop, &pg->silence, pg->target->timeout_ms);
     }
     pg->ring[(pg->ring_head + pg->ring_count) % pg->ring_cap] = pending;
     pg->ring_count++;
@@ -169,8 +224,16 @@ static void want_write(struct pg *pg)
 
     if (left < 0)
         lose(pg, PQerrorMessage(pg->conn));
-    else if (loop_io_set(pg->loop, pg->io, events) < 0)
+    else if (loop_io_set(pg->loop, pg->watch.io, events) < 0)
         lose(pg, "could not watch the connection");
+}
+
+static void on_barrier(void *arg, const PGresult *result)
+{
+    struct pg *pg = arg;
+
+    if (result && PQresultStatus(result) != PGRES_TUPLES_OK)
+        lose(pg, PQresultErrorMessage(result));
 }
 
 static void on_prepared(void *arg, const PGresult *result)
@@ -189,7 +252,6 @@ static void on_prepared_all(void *arg, bool ok)
         return;
     pg->state = PG_READY;
     pg->backoff_ms = RECONNECT_MIN_MS;
-    loop_timer_cancel(pg->loop, &pg->timer);
     pg->events.on_ready(pg->arg);
 }
 
@@ -197,6 +259,12 @@ static void prepare_all(struct pg *pg)
 {
     pg->state = PG_PREPARING;
     if (PQsetnonblocking(pg->conn, 1) != 0 || PQenterPipelineMode(pg->conn) != 1) {
+        lose(pg, PQerrorMessage(pg->conn));
+        return;
+    }
+    if (PQsendQueryParams(pg->conn, SQL_BARRIER, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
+        ring_push(pg, (struct pg_pending){.on_result = on_barrier, .arg = pg}) < 0 ||
+        pg_sync(pg, NULL, NULL) < 0) {
         lose(pg, PQerrorMessage(pg->conn));
         return;
     }
@@ -221,6 +289,8 @@ static void take_results(struct pg *pg)
         struct pg_pending *head = &pg->ring[pg->ring_head];
         PGresult *result = PQgetResult(pg->conn);
 
+        if (result)
+            heard(pg);
         if (!result) {
             /* ends one query; a NULL where none is awaited means that nothing is there yet */
             if (!head->answered)
@@ -233,6 +303,8 @@ static void take_results(struct pg *pg)
 
             if (!sync.sync)
                 lose(pg, "unexpected end of a pipeline segment");
+            else if (sync.warned)
+                lose(pg, pg->warning); /* it commits what the segment did */
             else if (sync.on_sync)
                 sync.on_sync(sync.arg, true);
         } else if (head->sync) {
@@ -242,14 +314,13 @@ static void take_results(struct pg *pg)
             struct pg_pending query = *head;
 
             head->answered = true;
+            pg->warned = query.warned;
             if (query.on_result)
                 query.on_result(query.arg, result);
         }
         PQclear(result);
     }
 }
-
-static void connect_poll(struct pg *pg);
 
 static void on_io(void *arg, uint32_t events)
 {
@@ -258,10 +329,6 @@ static void on_io(void *arg, uint32_t events)
     (void)events; /* libpq finds out by itself */
     if (pg->losing)
         return;
-    if (pg->state == PG_CONNECTING) {
-        connect_poll(pg);
-        return;
-    }
     if (PQconsumeInput(pg->conn) != 1) {
         take_results(pg);
         lose(pg, PQerrorMessage(pg->conn));
@@ -272,89 +339,91 @@ static void on_io(void *arg, uint32_t events)
         want_write(pg);
 }
 
-/* libpq closes its descriptor by itself when it finds the connection lost, and makes another one
- * for the next address. What epoll watches is therefore a duplicate, which is ours to remove and
- * close. */
-static int watch(struct pg *pg, uint32_t events)
+/* A warning belongs to the question that is being answered. One with a COMMIT means that it is
+ * committed here and perhaps nowhere else: the wait for a standby was cancelled. */
+static void on_notice(void *arg, const PGresult *notice)
 {
-    int fd, r;
+    struct pg *pg = arg;
+    struct log_subject s = subject(pg);
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED) ?: "";
+    const char *text = PQresultErrorMessage(notice);
+    size_t place = 0;
 
-    unwatch(pg);
-    fd = fcntl(PQsocket(pg->conn), F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return ERR_SYSTEM;
-    r = loop_io_add(pg->loop, fd, events, on_io, pg, &pg->io);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    pg->io_fd = fd;
-    return 0;
-}
-
-static void connect_poll(struct pg *pg)
-{
-    PostgresPollingStatusType status = PQconnectPoll(pg->conn);
-    int r = 0;
-
-    switch (status) {
-    case PGRES_POLLING_READING:
-        r = watch(pg, EPOLLIN);
-        break;
-    case PGRES_POLLING_WRITING:
-        r = watch(pg, EPOLLOUT);
-        break;
-    case PGRES_POLLING_OK:
-        r = watch(pg, EPOLLIN);
-        if (r == 0)
-            prepare_all(pg);
-        break;
-    default:
-        lose(pg, PQerrorMessage(pg->conn));
+    if (strcmp(severity, "WARNING") != 0) {
+        log_debug(&s, "%.*s", (int)strcspn(text, "\n"), text);
         return;
     }
-    if (r < 0)
-        lose(pg, "could not watch the connection");
+    log_limited(loop_now_ms(pg->loop), LOG_WARNING, &s, "%.*s", (int)strcspn(text, "\n"), text);
+    snprintf(pg->warning, sizeof(pg->warning), "%.*s", (int)strcspn(text, "\n"), text);
+    if (pg->ring_count > 0 && pg->ring[pg->ring_head].answered)
+        place = 1;
+    if (place < pg->ring_count)
+        pg->ring[(pg->ring_head + place) % pg->ring_cap].warned = true;
 }
 
-static void on_timer(struct timer *timer)
+/* --- connecting --- */
+
+static void adopt(struct pg *pg, PGconn *conn, unsigned host, const struct pg_server *server)
 {
-    struct pg *pg = CONTAINER_OF(timer, struct pg, timer);
+    struct pg *other;
 
-    if (pg->state == PG_WAITING)
-        connect_start(pg);
+    loop_timer_cancel(pg->loop, &pg->timer);
+    pg->conn = conn;
+    pg->host = host;
+    pg->connected_before = true;
+    pg->server = *server;
+    pg_target_accept(pg->target, host, server);
+    /* whoever still talks to the server that was replaced reads what was */
+    TAILQ_FOREACH(other, &pg->target->connections, link)
+    {
+        if (other->conn && other->server.timeline < server->timeline)
+            lose(other, "another server was promoted");
+    }
+    PQsetNoticeReceiver(conn, on_notice, pg);
+    if (pg_watch_set(&pg->watch, pg->loop, conn, EPOLLIN, on_io, pg) < 0)
+        lose(pg, "could not watch the connection");
     else
-        lose(pg, "timed out while connecting");
+        prepare_all(pg);
 }
 
-static void on_notice(void *arg, const char *message)
+static void on_found(void *arg, PGconn *conn, unsigned host, const struct pg_server *server,
+                     const char *why)
 {
     struct pg *pg = arg;
     struct log_subject s = subject(pg);
 
-    log_debug(&s, "notice: %.*s", (int)strcspn(message, "\n"), message);
+    if (pg->conn && (!conn || server->timeline <= pg->server.timeline)) {
+        log_info(&s, "goes on waiting: %s", conn ? "no other server was promoted" : why);
+        PQfinish(conn);
+        return;
+    }
+    if (pg->conn) {
+        loop_unpost(pg->loop, &pg->lose_task);
+        pg->losing = false;
+        drop(pg, "another server was promoted");
+    }
+    if (conn) {
+        adopt(pg, conn, host, server);
+        return;
+    }
+    log_limited(loop_now_ms(pg->loop), LOG_WARNING, &s,
+                "no database, trying again in %" PRIu64 " ms: %s", pg->backoff_ms, why);
+    pg->state = PG_WAITING;
+    try_later(pg);
+    pg->events.on_lost(pg->arg, why);
 }
 
-static void connect_start(struct pg *pg)
+/* The host that was lost comes last: if it is still there, and another one takes writes, then it
+ * was replaced. */
+static void on_timer(struct timer *timer)
 {
-    pg->conn = PQconnectStart(pg->dsn);
-    if (!pg->conn) {
-        /* out of memory: the same backoff as for a server that is away */
-        loop_timer_add(pg->loop, &pg->timer, RECONNECT_MAX_MS);
-        return;
-    }
+    struct pg *pg = CONTAINER_OF(timer, struct pg, timer);
+
     pg->state = PG_CONNECTING;
-    if (PQstatus(pg->conn) == CONNECTION_BAD) {
-        lose(pg, PQerrorMessage(pg->conn));
-        return;
-    }
-    PQsetNoticeProcessor(pg->conn, on_notice, pg);
-    loop_timer_add(pg->loop, &pg->timer, CONNECT_TIMEOUT_MS);
-    if (watch(pg, EPOLLOUT) < 0)
-        lose(pg, "could not watch the connection");
+    pg_connect_start(&pg->search, pg->connected_before ? pg->host + 1 : pg->target->host);
 }
 
-struct pg *pg_create(struct loop *loop, const char *name, const char *dsn,
+struct pg *pg_create(struct loop *loop, const char *name, struct pg_target *target,
                      const struct pg_statement *statements, int statement_count,
                      const struct pg_events *events, void *arg)
 {
@@ -364,15 +433,18 @@ struct pg *pg_create(struct loop *loop, const char *name, const char *dsn,
         return NULL;
     pg->loop = loop;
     pg->name = name;
-    pg->dsn = dsn;
+    pg->target = target;
     pg->statements = statements;
     pg->statement_count = statement_count;
     pg->events = *events;
     pg->arg = arg;
     pg->backoff_ms = RECONNECT_MIN_MS;
-    pg->io_fd = -1;
+    pg->watch.fd = -1;
     pg->lose_task = (struct loop_task){.fn = on_lose, .arg = pg};
     timer_init(&pg->timer, on_timer);
+    timer_init(&pg->silence, on_silence);
+    pg_connect_init(&pg->search, loop, target, on_found, pg);
+    TAILQ_INSERT_TAIL(&target->connections, pg, link);
     loop_timer_add(loop, &pg->timer, 0);
     return pg;
 }
@@ -382,8 +454,11 @@ void pg_destroy(struct pg *pg)
     if (!pg)
         return;
     loop_timer_cancel(pg->loop, &pg->timer);
+    loop_timer_cancel(pg->loop, &pg->silence);
     loop_unpost(pg->loop, &pg->lose_task);
-    unwatch(pg);
+    pg_connect_cancel(&pg->search);
+    TAILQ_REMOVE(&pg->target->connections, pg, link);
+    pg_watch_end(&pg->watch, pg->loop);
     PQfinish(pg->conn);
     free(pg->ring);
     free(pg);
@@ -392,6 +467,16 @@ void pg_destroy(struct pg *pg)
 bool pg_ready(const struct pg *pg)
 {
     return pg->state == PG_READY && !pg->losing;
+}
+
+bool pg_silent(const struct pg *pg)
+{
+    return pg->silent;
+}
+
+bool pg_warned(const struct pg *pg)
+{
+    return pg->warned;
 }
 
 int pg_query(struct pg *pg, int statement, const char *const *values, const int *lengths,

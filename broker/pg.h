@@ -8,6 +8,7 @@
 #ifndef BECKON_BROKER_PG_H
 #define BECKON_BROKER_PG_H
 
+#include "broker/pg_target.h"
 #include "common/err.h"
 #include "common/loop.h"
 
@@ -33,14 +34,19 @@ typedef void (*pg_result_fn)(void *arg, const PGresult *result);
 /* ok: the segment was synchronised; false: the connection was lost first. */
 typedef void (*pg_sync_fn)(void *arg, bool ok);
 
-/* dsn and statements are borrowed for the connection's life. name is for logs. Starts connecting in
- * the next turn. Returns owned or NULL. */
-struct pg *pg_create(struct loop *loop, const char *name, const char *dsn,
+/* target and statements are borrowed for the connection's life. name is for logs. Starts connecting
+ * in the next turn. Returns owned or NULL. */
+struct pg *pg_create(struct loop *loop, const char *name, struct pg_target *target,
                      const struct pg_statement *statements, int statement_count,
                      const struct pg_events *events, void *arg);
 void pg_destroy(struct pg *pg);
 
 bool pg_ready(const struct pg *pg);
+/* Something is unanswered for longer than the target's timeout_ms. */
+bool pg_silent(const struct pg *pg);
+/* In a pg_result_fn: the server sent a warning with this answer. With COMMIT it means that it is
+ * not known whether a standby has it. (A sync with a warning ends as a lost connection.) */
+bool pg_warned(const struct pg *pg);
 
 /* Queues execution of a prepared statement. values/lengths: binary parameters, NULL value = SQL
  * NULL; copied. Only while ready. 0, or ERR_DATABASE (the connection is then lost, fn is not called

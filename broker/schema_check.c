@@ -2,6 +2,8 @@
 #include "broker/schema_check.h"
 
 #include "broker/broker.h"
+#include "broker/pg_target.h"
+#include "broker/sqlstate.h"
 #include "broker/store_sql.h"
 #include "common/log.h"
 
@@ -15,19 +17,29 @@
 /* A line in the log at the first failed try and every so many after it. */
 #define LOG_EVERY_TRIES 10
 
-/* One value as text; NULL when the query failed or gave none. Owned. */
-static char *ask(PGconn *conn, const char *sql, struct err_text *et)
+/* A failure that passes by itself is one to try again after. */
+static int failed(const PGresult *result, struct err_text *et)
+{
+    int r =
+        sqlstate_passes(PQresultErrorField(result, PG_DIAG_SQLSTATE)) ? ERR_AGAIN : ERR_DATABASE;
+
+    err_format(et, "database: %.*s", (int)strcspn(PQresultErrorMessage(result), "\n"),
+               PQresultErrorMessage(result));
+    return r;
+}
+
+/* One value as text, owned. */
+static int ask(PGconn *conn, const char *sql, char **ret_value, struct err_text *et)
 {
     PGresult *result = PQexec(conn, sql);
-    char *value = NULL;
+    int r = 0;
 
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-        value = strdup(PQgetisnull(result, 0, 0) ? "" : PQgetvalue(result, 0, 0));
+        *ret_value = strdup(PQgetisnull(result, 0, 0) ? "" : PQgetvalue(result, 0, 0));
     else
-        err_set(et, ERR_DATABASE, "database: %.*s",
-                (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
+        r = failed(result, et);
     PQclear(result);
-    return value;
+    return r == 0 && !*ret_value ? err_set(et, ERR_NO_MEMORY, "out of memory") : r;
 }
 
 static int run(PGconn *conn, const char *sql, struct err_text *et)
@@ -37,20 +49,19 @@ static int run(PGconn *conn, const char *sql, struct err_text *et)
     int r = 0;
 
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-        r = err_set(et, ERR_DATABASE, "database: %.*s",
-                    (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
+        r = failed(result, et);
     PQclear(result);
     return r;
 }
 
 static int check_version(PGconn *conn, struct err_text *et)
 {
-    char *there = ask(conn, "SELECT to_regclass('schema_version')::text", et);
-    char *version;
+    char *there = NULL, *version = NULL;
     long found;
+    int r = ask(conn, "SELECT to_regclass('schema_version')::text", &there, et);
 
-    if (!there)
-        return ERR_DATABASE;
+    if (r < 0)
+        return r;
     if (there[0] == '\0') {
         free(there);
         return err_set(et, ERR_VERSION,
@@ -58,9 +69,9 @@ static int check_version(PGconn *conn, struct err_text *et)
                        BECKON_SCHEMA_VERSION);
     }
     free(there);
-    version = ask(conn, "SELECT coalesce(max(version), 0) FROM schema_version", et);
-    if (!version)
-        return ERR_DATABASE;
+    r = ask(conn, "SELECT coalesce(max(version), 0) FROM schema_version", &version, et);
+    if (r < 0)
+        return r;
     found = strtol(version, NULL, 10);
     free(version);
     if (found == BECKON_SCHEMA_VERSION)
@@ -75,18 +86,16 @@ static int check_version(PGconn *conn, struct err_text *et)
  * refused by the new generation. */
 static int claim(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
 {
-    char *generation;
+    char *generation = NULL;
     int r = run(conn, "BEGIN", et);
 
     if (r == 0)
         r = run(conn, "SELECT pg_advisory_xact_lock(" SQL_OWNERSHIP_LOCK ")", et);
-    if (r < 0)
-        return r;
-    generation =
-        ask(conn, "UPDATE ownership SET generation = generation + 1 RETURNING generation", et);
-    if (!generation)
-        return ERR_DATABASE;
-    r = run(conn, "COMMIT", et);
+    if (r == 0)
+        r = ask(conn, "UPDATE ownership SET generation = generation + 1 RETURNING generation",
+                &generation, et);
+    if (r == 0)
+        r = run(conn, "COMMIT", et);
     if (r == 0)
         *ret_generation = strtoull(generation, NULL, 10);
     free(generation);
@@ -97,10 +106,11 @@ static int claim(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
 static int look_at_clock(PGconn *conn, int64_t *ret_ahead_ms, struct err_text *et)
 {
     uint64_t asked_ms = loop_wall_clock_ms(), answered_ms;
-    char *now = ask(conn, "SELECT (1000 * extract(epoch FROM clock_timestamp()))::bigint", et);
+    char *now = NULL;
+    int r = ask(conn, "SELECT (1000 * extract(epoch FROM clock_timestamp()))::bigint", &now, et);
 
-    if (!now)
-        return ERR_DATABASE;
+    if (r < 0)
+        return r;
     answered_ms = loop_wall_clock_ms();
     *ret_ahead_ms = strtoll(now, NULL, 10) - (int64_t)(asked_ms + (answered_ms - asked_ms) / 2);
     free(now);
@@ -119,16 +129,16 @@ static void make_partitions(PGconn *conn, const struct options *options)
     snprintf(sql, sizeof(sql), "SELECT beckon_make_next(%u, %u)", options->retention_days,
              options->trace_days);
     while (more) {
-        char *made = ask(conn, sql, &et);
+        char *made = NULL;
 
-        if (!made)
+        if (ask(conn, sql, &made, &et) < 0)
             log_warning(NULL, "could not make partitions, trying again later: %s", et.text);
         more = made && made[0] != '0';
         free(made);
     }
 }
 
-/* 0 done, ERR_AGAIN: the connection went away, try again, else final. */
+/* 0 done, ERR_AGAIN: it may work later, else final. */
 static int attempt(PGconn *conn, struct broker *broker, struct err_text *et)
 {
     int r = check_version(conn, et);
@@ -142,19 +152,63 @@ static int attempt(PGconn *conn, struct broker *broker, struct err_text *et)
     return r < 0 && PQstatus(conn) != CONNECTION_OK ? ERR_AGAIN : r;
 }
 
+/* Whoever says that it takes writes, and is not older than what was seen. NULL: why has one more
+ * reason. */
+static PGconn *try_host(struct pg_target *target, unsigned host, struct pg_server *ret_server,
+                        char *why, size_t size)
+{
+    PGconn *conn = pg_target_connect(target, host);
+    size_t len = strlen(why);
+    struct err_text et = {""};
+    PGresult *result;
+    int r;
+
+    if (PQstatus(conn) == CONNECTION_OK) {
+        result = PQexec(conn, SQL_SERVER);
+        r = pg_server_read(result, ret_server, &et);
+        PQclear(result);
+        if (r == 0 && pg_target_judge(target, ret_server, &et) == 0)
+            return conn;
+        snprintf(why + len, size - len, "%s%s port %s is %s", len > 0 ? "; " : "",
+                 PQhost(conn) ?: "", PQport(conn) ?: "", et.text);
+    } else {
+        snprintf(why + len, size - len, "%s%.*s", len > 0 ? "; " : "",
+                 (int)strcspn(PQerrorMessage(conn), "\n"), PQerrorMessage(conn));
+    }
+    PQfinish(conn);
+    return NULL;
+}
+
+/* Of several servers that take writes, the one with the newest history: this process has seen none,
+ * and one that was replaced may have come back. */
+static PGconn *find(struct pg_target *target, struct err_text *et)
+{
+    struct pg_server server;
+    PGconn *found = NULL;
+    char why[sizeof(et->text)] = "";
+
+    for (unsigned i = 0; i < target->host_count; i++) {
+        PGconn *conn = try_host(target, i, &server, why, sizeof(why));
+
+        if (!conn)
+            continue;
+        pg_target_accept(target, i, &server);
+        PQfinish(found); /* accepted, so the new one is newer */
+        found = conn;
+    }
+    if (!found)
+        err_set(et, ERR_AGAIN, "%s", why);
+    return found;
+}
+
 int schema_claim(struct broker *broker, struct err_text *et)
 {
     const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 
     for (unsigned tries = 0;; tries++) {
-        PGconn *conn = PQconnectdb(broker->options.database_dsn);
-        int r = ERR_AGAIN;
+        PGconn *conn = find(broker->database, et);
+        int r = conn ? attempt(conn, broker, et) : ERR_AGAIN;
 
-        if (PQstatus(conn) == CONNECTION_OK)
-            r = attempt(conn, broker, et);
-        else
-            err_set(et, ERR_AGAIN, "%.*s", (int)strcspn(PQerrorMessage(conn), "\n"),
-                    PQerrorMessage(conn));
         PQfinish(conn);
         if (r != ERR_AGAIN)
             return r;

@@ -68,9 +68,9 @@ int store_create(struct broker *broker)
     r = loop_hook_add(broker->loop, on_turn, store);
     if (r < 0)
         return r;
-    store->writer = pg_create(broker->loop, "writer", broker->options.database_dsn, sql_writer,
+    store->writer = pg_create(broker->loop, "writer", broker->database, sql_writer,
                               SQL_WRITER_COUNT, &writer_events, store);
-    store->reader = pg_create(broker->loop, "reader", broker->options.database_dsn, sql_reader,
+    store->reader = pg_create(broker->loop, "reader", broker->database, sql_reader,
                               SQL_READER_COUNT, &reader_events, store);
     return store->writer && store->reader ? 0 : ERR_NO_MEMORY;
 }
@@ -87,6 +87,11 @@ void store_destroy(struct broker *broker)
     reads_fini(store);
     free(store);
     broker->store = NULL;
+}
+
+bool store_answers(const struct store *store)
+{
+    return store_ready(store) && !pg_silent(store->writer) && !pg_silent(store->reader);
 }
 
 bool store_ready(const struct store *store)

@@ -80,6 +80,8 @@ MUST_CHECK int store_create(struct broker *broker);
 void store_destroy(struct broker *broker);
 /* True when connected, schema checked, generation known. */
 bool store_ready(const struct store *store);
+/* ... and has answered within database.timeout_ms. */
+bool store_answers(const struct store *store);
 
 /* Nothing waits to be written. */
 bool store_idle(const struct store *store);

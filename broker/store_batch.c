@@ -155,6 +155,27 @@ static void on_commit(void *arg, const PGresult *result)
         batch->failed = true;
         snprintf(batch->error, sizeof(batch->error), "commit ended as %s",
                  PQcmdStatus((PGresult *)result));
+    } else if (result && !batch->failed && pg_warned(batch->broker->store->writer)) {
+        batch->failed = true;
+        snprintf(batch->error, sizeof(batch->error), "the server warned at COMMIT");
+    }
+}
+
+/* One that is known counts as stored now when this process has not heard so: the commit of an
+ * earlier try got through and its answer did not. */
+static void put_answered(struct put *put, const PGresult *result, int row)
+{
+    uint64_t seq = (uint64_t)pg_get_int8(result, row, PUT_ONCE_SEQ);
+    bool fresh = PQgetisnull(result, row, PUT_ONCE_MID) != 0;
+
+    if (fresh || seq > put->to->last_seq) {
+        put->message->seq = seq;
+        put->verdict = PUT_STORED;
+    } else if (put->verdict == PUT_UNANSWERED) {
+        bool own = bytes_equal(pg_get_bytes(result, row, PUT_ONCE_MID),
+                               bytes_of(put->message->mid.octets, MID_SIZE));
+
+        put->verdict = own || pg_get_bool(result, row, PUT_ONCE_SAME) ? PUT_REPEATED : PUT_CONFLICT;
     }
 }
 
@@ -167,21 +188,10 @@ static void on_put_once(void *arg, const PGresult *result)
         return;
     for (int row = 0; row < PQntuples(result); row++) {
         int64_t ord = pg_get_int8(result, row, PUT_ONCE_ORD);
-        struct put *put;
 
         if (ord < 1 || ord > batch->put_count)
             continue;
-        put = &batch->puts[ord - 1];
-        put->message->seq = (uint64_t)pg_get_int8(result, row, PUT_ONCE_SEQ);
-        if (put->message->seq != 0) {
-            put->verdict = PUT_STORED;
-        } else {
-            bool own = bytes_equal(pg_get_bytes(result, row, PUT_ONCE_MID),
-                                   bytes_of(put->message->mid.octets, MID_SIZE));
-
-            put->verdict =
-                own || pg_get_bool(result, row, PUT_ONCE_SAME) ? PUT_REPEATED : PUT_CONFLICT;
-        }
+        put_answered(&batch->puts[ord - 1], result, row);
     }
 }
 

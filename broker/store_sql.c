@@ -31,8 +31,9 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
     /* When some messages may be there already: KEYs, or sends of unknown outcome.
      * As above, but $2 is the user's last committed seq before this batch; then $13 key or null,
      * $14 content hash, $15 look the MID up, $16 index of the original of a copy or -1 (arrays),
-     * and $17: the outcome of an earlier try is unknown, do not trust $2. One row out for each row
-     * in: its ordinal, its seq, or the MID and sameness of the known one. */
+     * and $17: the outcome of an earlier try is unknown, do not trust $2. Rows out: the ordinal of
+     * each, with its new seq, or with the MID and sameness of the known one, and where that was
+     * found by its MID the seq it has (else 0). */
     [SQL_PUT_ONCE] =
         {"put_once",
          "WITH input AS MATERIALIZED ("
@@ -43,13 +44,14 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " AS t(user_no, base, mid, from_no, conversation, origin_device, sent_at, expires_at,"
          " kind, properties, payload, flags, key, hash, resend, copy_of, ord)"
          "), known AS MATERIALIZED ("
-         " SELECT i.ord, d.mid, d.hash = i.hash AS same FROM input i CROSS JOIN LATERAL ("
+         " SELECT i.ord, 0::int8 AS seq, d.mid, d.hash = i.hash AS same FROM input i CROSS JOIN "
+         "LATERAL ("
          "  SELECT x.mid, x.hash FROM dedupe x WHERE x.to_no = i.user_no AND x.from_no = i.from_no"
          "  AND x.key = i.key ORDER BY x.created_at LIMIT 1) d WHERE i.key IS NOT NULL"
          " UNION ALL"
-         " SELECT i.ord, i.mid, true FROM input i CROSS JOIN LATERAL ("
-         "  SELECT 1 FROM inbox b WHERE b.user_no = i.user_no AND b.sent_at = i.sent_at"
-         "  AND b.mid = i.mid LIMIT 1) found WHERE i.resend OR ($17::bool AND i.copy_of < 0)"
+         " SELECT i.ord, found.seq, i.mid, true FROM input i CROSS JOIN LATERAL ("
+         "  SELECT b.seq FROM inbox b WHERE b.user_no = i.user_no AND b.sent_at = i.sent_at"
+         "  AND b.mid = i.mid LIMIT 1) found WHERE i.resend OR $17::bool"
          "), fresh AS MATERIALIZED ("
          " SELECT i.*, CASE WHEN $17::bool THEN greatest(i.base,"
          "   (SELECT b.seq FROM inbox b WHERE b.user_no = i.user_no ORDER BY b.seq DESC LIMIT 1))"
@@ -66,7 +68,7 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " SELECT user_no, from_no, key, hash, mid, now() FROM fresh"
          " WHERE key IS NOT NULL AND copy_of < 0"
          ") SELECT ord, seq, NULL::uuid, NULL::bool FROM fresh"
-         " UNION ALL SELECT ord, 0, mid, same FROM known",
+         " UNION ALL SELECT ord, seq, mid, same FROM known",
          17},
 
     /* $1 user_no $2 device_id, arrays. */

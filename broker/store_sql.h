@@ -11,6 +11,36 @@
 /* The same of the janitor: one broker at a time does the chores. */
 #define SQL_JANITOR_KEY "1650811755, 2"
 
+/* What a server says of itself, one row, and how this session is to be watched: the server must
+ * notice that a broker's machine is gone before its locks are in anybody's way. (The timeline in
+ * the last checkpoint is older than a promotion for a while; the name of the log's file is not.) */
+#define SQL_SERVER                                                                                 \
+    "SELECT s.system_identifier, pg_is_in_recovery(),"                                             \
+    " current_setting('transaction_read_only')::bool AND NOT pg_is_in_recovery(),"                 \
+    " CASE WHEN pg_is_in_recovery() THEN 0 ELSE"                                                   \
+    " ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int8 END,"      \
+    " CASE WHEN pg_is_in_recovery() THEN 0 ELSE"                                                   \
+    " pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') END,"                                     \
+    " current_setting('synchronous_commit') NOT IN ('off', 'local')"                               \
+    " AND current_setting('synchronous_standby_names') <> '',"                                     \
+    " set_config('tcp_keepalives_idle', '5', false),"                                              \
+    " set_config('tcp_keepalives_interval', '2', false),"                                          \
+    " set_config('tcp_keepalives_count', '3', false),"                                             \
+    " set_config('tcp_user_timeout', '10000', false)"                                              \
+    " FROM pg_control_system() s"
+enum {
+    SERVER_SYSTEM_ID,
+    SERVER_STANDBY,
+    SERVER_READ_ONLY,
+    SERVER_TIMELINE,
+    SERVER_FLUSHED,
+    SERVER_SYNCHRONOUS
+};
+
+/* A commit that writes something to the log and changes nothing: with a synchronous standby it ends
+ * when the standby has everything that can be seen now. */
+#define SQL_BARRIER "SELECT pg_logical_emit_message(true, 'beckon', '')"
+
 enum sql_writer {
     SQL_BEGIN,
     SQL_LOCK,

@@ -3,8 +3,20 @@
 
 #include "broker/broker.h"
 #include "broker/store.h"
+#include "common/utf8.h"
 
 #include <stdio.h>
+
+/* A plugin's word, cut where it is too long. What is no UTF-8 then (or before) the database would
+ * refuse, and everything else of its batch with it. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+    snprintf(to, size, "%s", text);
+    for (char *c = to; !utf8_valid(bytes_of_string(to)) && *c != '\0'; c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+}
 
 void trace_add(struct broker *broker, const struct device *device, uint64_t seq, const char *step,
                const char *outcome, const char *reason, uint64_t took_ms)
@@ -24,6 +36,6 @@ void trace_add(struct broker *broker, const struct device *device, uint64_t seq,
                               .at_ms = loop_wall_ms(broker->loop),
                               .took_ms = took_ms,
                               .outcome = outcome};
-    snprintf(row->step, sizeof(row->step), "%s", step);
-    snprintf(row->reason, sizeof(row->reason), "%s", reason);
+    copy_text(row->step, sizeof(row->step), step);
+    copy_text(row->reason, sizeof(row->reason), reason);
 }
