@@ -93,6 +93,9 @@ static void put_gauges(struct buf *out, struct broker *broker)
     gauge(out, "beckon_broker_devices", "devices in memory", (double)broker->devices.count);
     gauge(out, "beckon_broker_generation", "generation of ownership", (double)broker->generation);
     put_retention(out, janitor_state(broker));
+    gauge(out, "beckon_broker_oldest_write_seconds",
+          "how long the oldest message has waited to be written",
+          (double)store_waiting_ms(broker->store) / 1000);
     gauge(out, "beckon_broker_ready", "1 when the database can be used",
           store_answers(broker->store) ? 1 : 0);
 }

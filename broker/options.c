@@ -44,6 +44,11 @@ const struct option broker_options[] = {
      "silence of the database after which all hosts are asked whether one was promoted, "
      "milliseconds",
      NULL},
+    /* longer than a failover takes, shorter than a person looks at a message that is being sent */
+    {"database.wait_ms", OPTION_UINT, AT(database_wait_ms), "30000", 0, 86400000, true,
+     "how long a publish waits for the database before it is refused (0x97), milliseconds; 0: for "
+     "ever",
+     NULL},
     {"database.batch_rows", OPTION_UINT, AT(batch_rows), "4096", 1, 100000, true,
      "messages in one transaction at most", NULL},
     {"database.batch_bytes", OPTION_UINT, AT(batch_bytes), "8388608", 65536, 1073741824, true,

@@ -15,6 +15,7 @@ struct options {
     uint32_t credit;
     const char *database_dsn;
     uint32_t database_timeout_ms;
+    uint32_t database_wait_ms;
     uint32_t batch_rows;
     uint32_t batch_bytes;
     uint32_t cursor_ms;

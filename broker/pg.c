@@ -62,14 +62,15 @@ struct pg {
     struct pg_server server;  /* of conn */
     struct pg_connect search; /* while there is no conn, or this one is silent */
     struct pg_watch watch;
-    struct timer timer; /* reconnect */
-    uint64_t backoff_ms;
-    struct timer silence; /* runs while answers are awaited, and once more */
+    struct timer timer;            /* reconnect */
+    uint64_t backoff_ms, ready_ms; /* since when; 0: it is not */
+    struct timer silence;          /* runs while answers are awaited, and once more */
     uint64_t progress_ms; /* the last answer, or the first question after all were answered */
-    bool silent;          /* no answer for timeout_ms */
-    bool warned;          /* the answer that is being handed out had a warning */
-    char warning[256];    /* the last one */
-    bool losing;          /* lost, and not yet told to the owner */
+    bool hurry;
+    bool silent;       /* no answer for timeout_ms */
+    bool warned;       /* the answer that is being handed out had a warning */
+    char warning[256]; /* the last one */
+    bool losing;       /* lost, and not yet told to the owner */
     char lost_reason[256];
     struct loop_task lose_task;
 
@@ -91,6 +92,11 @@ static struct log_subject subject(const struct pg *pg)
 
 static void try_later(struct pg *pg)
 {
+    /* one that is let in and then fails at once is no better than one that is not let in */
+    if (pg->hurry || (pg->ready_ms != 0 && loop_now_ms(pg->loop) - pg->ready_ms > RECONNECT_MAX_MS))
+        pg->backoff_ms = RECONNECT_MIN_MS;
+    pg->ready_ms = 0;
+    pg->hurry = false;
     loop_timer_add(pg->loop, &pg->timer, pg->backoff_ms);
     pg->backoff_ms = pg->backoff_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : pg->backoff_ms * 2;
 }
@@ -251,7 +257,7 @@ static void on_prepared_all(void *arg, bool ok)
     if (!ok || pg->losing)
         return;
     pg->state = PG_READY;
-    pg->backoff_ms = RECONNECT_MIN_MS;
+    pg->ready_ms = loop_now_ms(pg->loop);
     pg->events.on_ready(pg->arg);
 }
 
@@ -515,4 +521,9 @@ int pg_sync(struct pg *pg, pg_sync_fn fn, void *arg)
 void pg_reset(struct pg *pg, const char *reason)
 {
     lose(pg, reason);
+}
+
+void pg_hurry(struct pg *pg)
+{
+    pg->hurry = true;
 }

@@ -58,5 +58,7 @@ MUST_CHECK int pg_sync(struct pg *pg, pg_sync_fn fn, void *arg);
 
 /* Drops the connection, as if it had been lost: after an error inside an explicit transaction. */
 void pg_reset(struct pg *pg, const char *reason);
+/* The next connection is made soon, however short-lived this one was: it is for something else. */
+void pg_hurry(struct pg *pg);
 
 #endif

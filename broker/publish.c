@@ -369,6 +369,60 @@ void publishes_committed(struct broker *broker, struct put *puts, uint32_t count
     }
 }
 
+/* --- what is not written --- */
+
+void publishes_refused(struct broker *broker, struct put *puts, uint32_t count, uint8_t reason)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (puts[i].copy_of >= 0)
+            continue;
+        broker->metrics.refused++;
+        forget(broker->publishes, puts[i].message);
+        answer(broker, puts[i].peer, puts[i].token, puts[i].is_will, reason);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct follower *followers = puts[i].message->followers;
+
+        puts[i].message->followers = NULL;
+        run_followers(broker, followers);
+        message_unref(puts[i].message);
+        user_unpin(broker, puts[i].to);
+    }
+}
+
+/* A publish that a connector repeats may have been stored the first time. */
+static bool may_refuse(const struct parked *parked, struct wire_record *ret_record)
+{
+    struct wire_reader reader = {.rest = bytes_of(parked->record, (uint32_t)parked->len)};
+
+    return wire_next(&reader, ret_record) == 1 && ret_record->type == WIRE_PUBLISH &&
+           ret_record->publish.conn != 0 && !ret_record->publish.resend;
+}
+
+unsigned publishes_refuse_parked(struct broker *broker, struct user *user, uint64_t before_ms)
+{
+    struct parked_list list = STAILQ_HEAD_INITIALIZER(list);
+    unsigned count = 0;
+
+    STAILQ_CONCAT(&list, &user->parked);
+    while (!STAILQ_EMPTY(&list)) {
+        struct parked *parked = STAILQ_FIRST(&list);
+        struct wire_record record;
+
+        STAILQ_REMOVE_HEAD(&list, link);
+        if (parked->since_ms > before_ms || !may_refuse(parked, &record)) {
+            STAILQ_INSERT_TAIL(&user->parked, parked, link);
+            continue;
+        }
+        broker->metrics.refused++;
+        answer(broker, parked->peer, record.publish.token, false, QUOTA_EXCEEDED);
+        free(parked);
+        user_unpin(broker, user);
+        count++;
+    }
+    return count;
+}
+
 /* --- QoS 0 --- */
 
 void publish_on_signal(struct broker *broker, const struct wire_signal *signal)

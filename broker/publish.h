@@ -21,4 +21,10 @@ void publish_on_signal(struct broker *broker, const struct wire_signal *signal);
 /* The store's answer: one batch is committed, verdicts set. Takes the puts' message references. */
 void publishes_committed(struct broker *broker, struct put *puts, uint32_t count);
 
+/* Answers puts that will not be written; takes them, not the array. */
+void publishes_refused(struct broker *broker, struct put *puts, uint32_t count, uint8_t reason);
+/* Refuses (0x97) publishes that wait for that person to be loaded since before_ms or longer.
+ * Returns how many. */
+unsigned publishes_refuse_parked(struct broker *broker, struct user *user, uint64_t before_ms);
+
 #endif

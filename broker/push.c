@@ -67,13 +67,16 @@ static void on_stored(struct broker *broker, struct store_op *op)
 
     if (device) {
         device->writes--;
-        free(device->push);
-        device->push = op->push;
-        op->push = NULL;
+        if (!op->failed) {
+            free(device->push);
+            device->push = op->push;
+            op->push = NULL;
+        }
         inbox_pump(broker, device);
         device_release(broker, device);
     }
-    bus_published(broker, op->arg_peer, op->arg_token, SUCCESS);
+    bus_published(broker, op->arg_peer, op->arg_token,
+                  op->failed ? IMPLEMENTATION_SPECIFIC : SUCCESS);
 }
 
 /* NULL when out of memory. *ret_made: the device's row has to be made first. */

@@ -64,7 +64,10 @@ static void on_session_stored(struct broker *broker, struct store_op *op)
     if (!device)
         return;
     device->writes--;
-    if (device->session && device->session->epoch == op->arg_token)
+    if (device->session && device->session->epoch == op->arg_token && op->failed) {
+        refuse_open(broker, device->session->peer, device->session->conn, SERVER_UNAVAILABLE);
+        session_end(broker, device->session, &(struct session_ending){.keep_session = true});
+    } else if (device->session && device->session->epoch == op->arg_token)
         session_opened(broker, device->session, SUCCESS);
     else if (device->session)
         inbox_pump(broker, device);

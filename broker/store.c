@@ -65,6 +65,7 @@ int store_create(struct broker *broker)
     broker->store = store;
     reads_init(store);
     batches_init(store);
+    wait_init(store);
     r = loop_hook_add(broker->loop, on_turn, store);
     if (r < 0)
         return r;
@@ -83,6 +84,7 @@ void store_destroy(struct broker *broker)
         return;
     pg_destroy(store->writer);
     pg_destroy(store->reader);
+    wait_fini(store);
     batches_fini(store);
     reads_fini(store);
     free(store);

@@ -37,6 +37,7 @@ struct put {
     int32_t copy_of;       /* index of the original in this batch; -1 for an original */
     bool resend;           /* look the MID up first */
     uint8_t verdict;       /* enum put_verdict, after the commit */
+    uint64_t since_ms;     /* it waits; set by store_put */
     /* who is answered; see publish.c */
     uint64_t peer, token;
     bool is_will;
@@ -67,12 +68,14 @@ struct store_op {
     /* STORE_DEVICE_PUT: where the cursor starts; after the commit what the row says */
     uint64_t acked_seq, sent_seq, device_no;
     struct push *push; /* owned */
-    /* After the commit; may be NULL. The device may be gone by then: look it up. */
+    /* After the commit, or with `failed` when the database refuses it; may be NULL. The device may
+     * be gone by then: look it up. */
     void (*done)(struct broker *broker, struct store_op *op);
     void *arg;
     uint64_t arg_peer, arg_conn, arg_token;
     uint8_t arg_codes[64];
     uint8_t arg_code_count;
+    bool failed;
 };
 STAILQ_HEAD(store_op_list, store_op);
 
@@ -83,6 +86,8 @@ bool store_ready(const struct store *store);
 /* ... and has answered within database.timeout_ms. */
 bool store_answers(const struct store *store);
 
+/* How long the oldest message has waited to be written, milliseconds; 0: none waits. */
+uint64_t store_waiting_ms(const struct store *store);
 /* Nothing waits to be written. */
 bool store_idle(const struct store *store);
 /* Writes moved cursors at the end of this turn, or as soon as the writer is free. */

@@ -104,7 +104,8 @@ int store_put(struct broker *broker, const struct put *put, int32_t *ret_index)
         batch->put_cap = cap;
     }
     *ret_index = (int32_t)batch->put_count;
-    batch->puts[batch->put_count++] = *put;
+    batch->puts[batch->put_count] = *put;
+    batch->puts[batch->put_count++].since_ms = loop_now_ms(broker->loop);
     batch->bytes += put->message->payload.len + put->message->properties.len;
     batch->once = batch->once || put->resend || put->message->key.len > 0;
     return 0;
@@ -325,6 +326,7 @@ void batches_run(struct store *store)
     if (!batch)
         return;
     batch->failed = false;
+    batch->sqlstate[0] = '\0';
     store->busy = true;
     if (send_batch(store, batch) < 0)
         pg_reset(store->writer, "could not send a batch"); /* batches_lost follows */
@@ -338,6 +340,8 @@ void batches_lost(struct store *store)
         return;
     store->busy = false;
     batch->reconcile = true;
+    /* an error of the server means that it is not committed; of its own, not of an earlier try */
+    batch->unknown = batch->unknown || !batch->failed || batch->sqlstate[0] == '\0';
     store->broker->metrics.batch_failures++;
 }
 
@@ -356,7 +360,8 @@ static void committed(struct store *store, struct batch *batch)
     late_committed(broker, batch);
     batch->put_count = 0;
     batch->bytes = 0;
-    batch->once = batch->reconcile = false;
+    batch->once = batch->reconcile = batch->unknown = batch->piece = false;
+    batch->stubborn = 0;
     if (store->spare_count < SPARE_BATCHES) {
         TAILQ_INSERT_HEAD(&store->spare, batch, link);
         store->spare_count++;
@@ -397,5 +402,6 @@ static void on_batch_end(void *arg, bool ok)
     log_limited(loop_now_ms(store->broker->loop), LOG_ERROR, NULL,
                 "could not write a batch of %u messages, trying again: %s", batch->put_count,
                 batch->failed ? batch->error : "the database did not answer for all of them");
+    batch_refused(store, batch);
     pg_reset(store->writer, "a batch failed"); /* ends the transaction; batches_lost follows */
 }

@@ -22,14 +22,17 @@ struct batch {
     uint32_t put_count, put_cap;
     size_t bytes;   /* of payloads and properties */
     bool once;      /* some put needs the lookup of SQL_PUT_ONCE */
-    bool reconcile; /* tried before, outcome unknown */
+    bool reconcile; /* tried before: what is there already is looked up */
+    bool unknown;   /* ... and no answer ever said that it had failed */
     struct store_op_list ops;
     struct pg_array late[STORE_LATE_COLUMNS]; /* store_late.c: as they were when first sent */
     struct user **late_users;                 /* pinned until the commit, one a row */
     uint32_t late_user_count, late_user_cap;
     uint32_t cursor_count;
     bool late_taken, moved, unread, traced;
-    bool failed; /* some statement failed: first error in `error` */
+    bool piece;        /* of a batch that was cut: takes nothing more */
+    unsigned stubborn; /* failures in a row that will not pass */
+    bool failed;       /* some statement failed: first error in `error` */
     char error[256], sqlstate[6];
 };
 TAILQ_HEAD(batch_list, batch);
@@ -53,6 +56,7 @@ struct store {
     uint32_t trace_count, trace_cap;
     struct timer late_timer;
     bool late_due;
+    struct timer wait_timer;
 
     /* reader */
     struct user_list load_queue, loading;
@@ -86,15 +90,23 @@ void batches_lost(struct store *store);
  * the batch. */
 void batch_on_statement(void *arg, const PGresult *result);
 
+/* It failed: cuts it, if it is refused for what it holds. */
+void batch_refused(struct store *store, struct batch *batch);
+
 MUST_CHECK int ops_send(struct store *store, struct batch *batch);
 /* After the commit: each op's `done`, then it is freed. */
 void ops_finish(struct broker *broker, struct batch *batch);
+
+void wait_init(struct store *store);
+void wait_fini(struct store *store);
 
 void late_init(struct store *store);
 void late_fini(struct store *store);
 bool late_pending(const struct store *store);
 MUST_CHECK int late_send(struct store *store, struct batch *batch);
 void late_committed(struct broker *broker, struct batch *batch);
+/* As if it had been: what is in it will not be written. */
+void late_forget(struct broker *broker, struct batch *batch);
 
 /* Sends what waits (there is some). */
 MUST_CHECK int lookups_send(struct store *store);

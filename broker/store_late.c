@@ -242,7 +242,7 @@ int late_send(struct store *store, struct batch *batch)
 {
     struct columns c = columns_of(batch);
     struct pg *pg = store->writer;
-    int r = batch->late_taken ? 0 : take(store, batch);
+    int r = batch->late_taken || batch->piece ? 0 : take(store, batch);
 
     if (r == 0 && batch->cursor_count > 0)
         r = store_query(pg, SQL_CURSORS, c.cursor, CURSOR_COLUMNS, batch_on_statement, batch);
@@ -260,6 +260,11 @@ int late_send(struct store *store, struct batch *batch)
 void late_committed(struct broker *broker, struct batch *batch)
 {
     broker->metrics.cursor_writes += batch->cursor_count;
+    late_forget(broker, batch);
+}
+
+void late_forget(struct broker *broker, struct batch *batch)
+{
     for (uint32_t i = 0; i < batch->late_user_count; i++)
         user_unpin(broker, batch->late_users[i]);
     batch->late_user_count = batch->cursor_count = 0;

@@ -219,7 +219,7 @@ void ops_finish(struct broker *broker, struct batch *batch)
         struct user *user = op->user;
 
         STAILQ_REMOVE_HEAD(&batch->ops, link);
-        if (op->type == STORE_DEVICE_PUT)
+        if (op->type == STORE_DEVICE_PUT && !op->failed)
             device_stored(op);
         if (op->done)
             op->done(broker, op);

@@ -47,6 +47,8 @@ static void on_stored(struct broker *broker, struct store_op *op)
 
     if (device)
         device->writes--;
+    if (op->failed)
+        memset(op->arg_codes, UNSPECIFIED_ERROR, op->arg_code_count);
     if (session)
         answer(broker, peer, op->arg_conn, op->arg_token, op->arg_codes, op->arg_code_count);
     if (device && device->session)

@@ -148,6 +148,7 @@ int user_park(struct broker *broker, struct user *user, uint64_t peer, struct by
     if (!parked)
         return ERR_NO_MEMORY;
     parked->peer = peer;
+    parked->since_ms = loop_now_ms(broker->loop);
     parked->len = record.len;
     memcpy(parked->record, record.data, record.len);
     user_pin(broker, user);

@@ -34,6 +34,7 @@ struct tail {
 struct parked {
     STAILQ_ENTRY(parked) link;
     uint64_t peer; /* bus peer id, 0 = none */
+    uint64_t since_ms;
     size_t len;
     uint8_t record[];
 };

@@ -177,6 +177,14 @@ class Server:
                                          f" WHERE usename = 'beckon' AND {state}")]
 
 
+def migrate(server):
+    """Role, database and schema of the broker."""
+    server.sql(f"CREATE ROLE beckon LOGIN PASSWORD '{server.password}'")
+    server.sql("CREATE DATABASE beckon OWNER beckon")
+    subprocess.run([program("beckonctl"), "migrate", "--dsn", server.dsn("beckon"), "--schema",
+                    str(ROOT / "schema")], check=True, capture_output=True, timeout=READY_S)
+
+
 class Replicas:
     """`primary` and `standby`, which a failover swaps."""
 
@@ -192,11 +200,7 @@ class Replicas:
     def up(self):
         self.primary.initdb()
         self.primary.start()
-        self.primary.sql(f"CREATE ROLE beckon LOGIN PASSWORD '{self.password}'")
-        self.primary.sql("CREATE DATABASE beckon OWNER beckon")
-        subprocess.run([program("beckonctl"), "migrate", "--dsn", self.primary.dsn("beckon"),
-                        "--schema", str(ROOT / "schema")], check=True, capture_output=True,
-                       timeout=READY_S)
+        migrate(self.primary)
         self.replicate()
         return self
 
