@@ -113,6 +113,12 @@ int conns_create(struct connector *connector)
     return 0;
 }
 
+static void say_going_away(struct conn *c)
+{
+    if (c->transport.ops->going_away != NULL)
+        c->transport.ops->going_away(&c->transport);
+}
+
 void conns_destroy(struct conns *conns)
 {
     if (conns == NULL)
@@ -121,6 +127,7 @@ void conns_destroy(struct conns *conns)
         struct conn *c = &conns->chunks[i / CHUNK_SLOTS][i % CHUNK_SLOTS];
 
         if (c->state != CONN_FREE && c->state != CONN_CLOSED) {
+            say_going_away(c);
             loop_timer_cancel(conns->connector->loop, &c->timer);
             loop_io_remove(conns->connector->loop, c->io);
             c->transport.ops->close(&c->transport);
@@ -338,6 +345,9 @@ void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_faul
         conn_close_now(c);
         return;
     }
+    /* both mean that this server stops; the other one is CONNACK's word for it */
+    if (mqtt_reason == MQTT_SERVER_SHUTTING_DOWN || mqtt_reason == MQTT_USE_ANOTHER_SERVER)
+        say_going_away(c);
     conn_set_state(&c->connector->conns->lists, c, CONN_DRAINING);
     if (was_open && c->level == MQTT_5 && mqtt_reason != 0) {
         struct buf out = conn_begin(c);

@@ -45,6 +45,9 @@ struct transport_ops {
      * say. */
     void (*explain)(const struct transport *t, char *buf, size_t size);
     void (*close)(struct transport *t);
+    /* Before `finish` or `close`: the stream ends because this server stops, so that the client
+     * goes to another one. NULL: the layer has no word for it. */
+    void (*going_away)(struct transport *t);
     /* Both sides say that they are done, and the client waits for our word: after `finish` the
      * owner reads on until ERR_CLOSED, even when the client has said goodbye in MQTT. */
     bool closing_handshake;

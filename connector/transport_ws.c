@@ -59,6 +59,7 @@ struct ws {
     uint8_t upgraded : 1;    /* the handshake is over and good */
     uint8_t close_sent : 1;  /* or begun to be: nothing follows it */
     uint8_t peer_closed : 1; /* so did it: nothing follows that */
+    uint8_t going_away : 1;  /* what our Close says unless it has a code of its own */
 };
 #define WS_STATE_BUDGET 104 /* malloc would give a larger piece for more */
 _Static_assert(sizeof(struct ws) <= WS_STATE_BUDGET, "struct ws is over its budget");
@@ -364,7 +365,7 @@ static void owe_close(struct ws *ws)
     if (!ws->upgraded || need_aside(ws) == NULL)
         return; /* the client just sees the end of the stream */
     if (ws->close_code == 0)
-        ws->close_code = WS_NORMAL;
+        ws->close_code = ws->going_away ? WS_GOING_AWAY : WS_NORMAL;
 }
 
 static int ws_finish(struct transport *t)
@@ -375,6 +376,12 @@ static int ws_finish(struct transport *t)
     if (push_aside(ws) == ERR_AGAIN)
         return ERR_AGAIN;
     return ws->below.ops->finish(&ws->below);
+}
+
+/* Said when it is finished and not before: the rest of the stream comes first. */
+static void ws_going_away(struct transport *t)
+{
+    ws_of(t)->going_away = true;
 }
 
 static void ws_probe_idle(struct transport *t)
@@ -425,6 +432,7 @@ static const struct transport_ops ws_ops = {
     .probe_idle = ws_probe_idle,
     .explain = ws_explain,
     .close = ws_close,
+    .going_away = ws_going_away,
     .closing_handshake = true,
 };
 

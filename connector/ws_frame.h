@@ -24,6 +24,7 @@ enum ws_opcode {
 /* RFC 6455 section 7.4.1: those that we send. */
 enum ws_code {
     WS_NORMAL = 1000,
+    WS_GOING_AWAY = 1001,
     WS_PROTOCOL_ERROR = 1002,
     WS_UNSUPPORTED_DATA = 1003,
     WS_NO_CODE = 1005, /* never sent: a Close frame without a code */

@@ -407,7 +407,7 @@ def test_drain(clients, connector, dial, who, version):
     peer = clients.peer(who("bob"), version=version, sock=WebSocket(dial(door.ws_port)))
     door.process.send_signal(signal.SIGTERM)
     assert [packet.reason for packet in peer.end()] == ([0x8B] if version == p.V5 else [])
-    assert peer.sock.controls == [(ws.CLOSE, b"\x03\xe8")]
+    assert peer.sock.controls == [(ws.CLOSE, b"\x03\xe9")]
     peer.sock.send(ws.close(1000))
     assert door.process.wait(DEADLINE_S) == 0
 

@@ -494,8 +494,15 @@ END_TEST
 START_TEST(test_close_without_finish)
 {
     upgrade();
+    fake.allowed = 0;
+    put_frame(0x89, "", 0);
+    expect_stream("", ERR_AGAIN);
+    if (_i == 1)
+        transport.ops->going_away(&transport); /* the Pong does not take the Close along */
+    fake.allowed = SIZE_MAX;
+    ck_assert_int_eq(write_text("hi"), 2);
     transport.ops->close(&transport);
-    EXPECT_OUTPUT("\x88\x02\x03\xE8");
+    expect_output(_i == 1 ? "\x8A\0\x82\2hi\x88\2\3\xE9" : "\x8A\0\x82\2hi\x88\2\3\xE8", 10);
 }
 END_TEST
 
@@ -573,7 +580,7 @@ static void add_tests(TCase *handshake, TCase *streams, TCase *pings, TCase *end
     tcase_add_test(ends, test_data_and_close_in_one_read);
     tcase_add_test(ends, test_server_finishes);
     tcase_add_test(ends, test_finish_waits_for_room);
-    tcase_add_test(ends, test_close_without_finish);
+    tcase_add_loop_test(ends, test_close_without_finish, 0, 2);
     tcase_add_loop_test(ends, test_broken_rules, 0, 6);
     tcase_add_test(ends, test_unmasked_frame);
 }
