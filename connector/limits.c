@@ -10,10 +10,6 @@
 #include "connector/bucket.h"
 #include "connector/conn.h"
 
-/* Only what has not filled up again takes a place, so these are the addresses and devices that were
- * busy within the last seconds. A mebibyte each. */
-#define TABLE_ENTRIES 65536u
-
 /* A client that is not refused for so long has understood. */
 #define QUIET_MS 1000
 
@@ -24,15 +20,15 @@ struct limits {
     struct bucket_table *device_publishes; /* of devices that are not connected */
 };
 
-struct limits *limits_create(void)
+struct limits *limits_create(uint32_t entries)
 {
     struct limits *limits = calloc(1, sizeof(*limits));
 
     if (limits == NULL)
         return NULL;
-    limits->addresses = bucket_table_create(TABLE_ENTRIES);
-    limits->device_connects = bucket_table_create(TABLE_ENTRIES);
-    limits->device_publishes = bucket_table_create(TABLE_ENTRIES);
+    limits->addresses = bucket_table_create(entries);
+    limits->device_connects = bucket_table_create(entries);
+    limits->device_publishes = bucket_table_create(entries);
     if (limits->addresses == NULL || limits->device_connects == NULL ||
         limits->device_publishes == NULL) {
         limits_destroy(limits);

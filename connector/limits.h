@@ -19,8 +19,12 @@ struct connector;
 struct limits;
 struct mqtt_properties;
 
-/* Returns owned, NULL when out of memory. */
-struct limits *limits_create(void);
+/* Only what has not filled up again takes a place, so these are the addresses and devices that were
+ * busy within the last seconds. A mebibyte for each of three tables. */
+#define LIMITS_ENTRIES 65536u
+
+/* entries: of each table, a power of two. Returns owned, NULL when out of memory. */
+struct limits *limits_create(uint32_t entries);
 void limits_destroy(struct limits *limits);
 
 /* Milliseconds until this process may accept a connection; 0: now. */

@@ -260,7 +260,7 @@ static int start_parts(struct process *process, struct err_text *et)
     connector->requests = bus_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
     connector->ended = ended_create(ENDED_MAX_BYTES);
-    connector->limits = limits_create();
+    connector->limits = limits_create(LIMITS_ENTRIES);
     if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
         connector->wills == NULL || connector->ended == NULL || connector->limits == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");

@@ -134,7 +134,7 @@ void connector_set_up(void)
     connector.requests = bus_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
     connector.ended = ended_create(1u << 20);
-    connector.limits = limits_create();
+    connector.limits = limits_create(LIMITS_ENTRIES);
     ck_assert(connector.scratch != NULL && connector.seqs != NULL);
     ck_assert(connector.requests != NULL && connector.wills != NULL && connector.ended != NULL);
     ck_assert_ptr_nonnull(connector.limits);
