@@ -143,6 +143,8 @@ static void pump_messages(struct broker *broker, struct device *device)
 
     while ((step = route_message_step(broker, device)) && window_open(broker, device) &&
            (message = feed_next(broker, &device->feed))) {
+        if (!device->inbox && message->seq > device->sent_seq)
+            break; /* behind what retention took of the unfinished ones: a new message */
         if (passes(broker, device, message)) {
             if (device->flights.count > 0 &&
                 !flight_push(&device->flights, message->seq, FLIGHT_DONE))
@@ -428,9 +430,12 @@ void inbox_adopt(struct broker *broker, struct device *device, const struct wire
 
 void inbox_restart(struct broker *broker, struct device *device)
 {
-    (void)broker;
     seq_set_clear(&device->done);
-    device->sent_seq = device->acked_seq;
+    if (device->sent_seq != device->acked_seq) {
+        /* written, because without a subscription it says what is still owed */
+        device->sent_seq = device->acked_seq;
+        store_cursor_moved(broker, device);
+    }
     feed_forget(&device->feed);
     device->feed.next_seq = device->acked_seq + 1;
 }

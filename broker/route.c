@@ -10,25 +10,27 @@
  * that instead of being pushed to somebody who is there. */
 #define SUBSCRIBE_GRACE_MS 2000
 
-static bool can_take(const struct device *device)
+static bool is_open(const struct device *device)
 {
     const struct session *session = device->session;
 
-    return session && session->opened && !session->unlinked && device->inbox && device->no != 0 &&
+    return session && session->opened && !session->unlinked && device->no != 0 &&
            device->writes == 0;
+}
+
+static enum route_state state_of(const struct device *device)
+{
+    return device->session->state == WIRE_FOREGROUND ? ROUTE_FOREGROUND : ROUTE_BACKGROUND;
 }
 
 enum route_state route_state(const struct device *device)
 {
-    if (!can_take(device))
-        return ROUTE_OFFLINE;
-    return device->session->state == WIRE_FOREGROUND ? ROUTE_FOREGROUND : ROUTE_BACKGROUND;
+    return is_open(device) && device->inbox ? state_of(device) : ROUTE_OFFLINE;
 }
 
 static const struct step *socket_step(struct broker *broker, const struct device *device,
-                                      bool notification)
+                                      enum route_state state, bool notification)
 {
-    enum route_state state = route_state(device);
     const struct steps *steps = &broker->routing.state[state];
     const struct step *step = &steps->step[0];
     uint32_t flags;
@@ -43,12 +45,16 @@ static const struct step *socket_step(struct broker *broker, const struct device
 
 const struct step *route_message_step(struct broker *broker, const struct device *device)
 {
-    return socket_step(broker, device, false);
+    /* What was begun while it was subscribed is completed when it is not any more (MQTT-3.10.4-3),
+     * over its next connection too (MQTT-4.4.0-1). */
+    bool unfinished = is_open(device) && device->feed.next_seq <= device->sent_seq;
+
+    return socket_step(broker, device, unfinished ? state_of(device) : route_state(device), false);
 }
 
 const struct step *route_notify_step(struct broker *broker, const struct device *device)
 {
-    return socket_step(broker, device, true);
+    return socket_step(broker, device, route_state(device), true);
 }
 
 bool route_pending(struct broker *broker, const struct device *device, uint64_t *ret_until_ms)

@@ -50,7 +50,7 @@ static const struct step live = {.plugin = NULL, .ack_ms = 4000};
 const struct step *route_message_step(struct broker *b, const struct device *d)
 {
     (void)b;
-    return d->session ? &live : NULL;
+    return d->session && (d->inbox || d->feed.next_seq <= d->sent_seq) ? &live : NULL;
 }
 
 uint64_t route_wants(struct broker *b, const struct device *d)
@@ -308,6 +308,53 @@ START_TEST(older_connection_does_not_count)
 }
 END_TEST
 
+START_TEST(unsubscribed_what_was_begun_is_completed)
+{
+    commit(3);
+    ack_more(0, 2);
+    device->inbox = false;
+    commit(5);
+    ck_assert_uint_eq(sent.count, 3);
+    reconnect(6);
+    ck_assert_uint_eq(sent.count, 5);
+    ck_assert_uint_eq(sent.seq[3], 1);
+    ck_assert_uint_eq(sent.seq[4], 3); /* 2 is acknowledged, 4 and 5 were never begun */
+    ck_assert(sent.redelivery[3] && sent.redelivery[4]);
+    ack(3);
+    ck_assert_uint_eq(device->acked_seq, 3);
+    reconnect(7);
+    ck_assert_uint_eq(sent.count, 5);
+}
+END_TEST
+
+/* Retention took the unfinished ones: what comes next in the sequence was never begun. */
+START_TEST(unsubscribed_and_a_hole)
+{
+    commit(3);
+    device->inbox = false;
+    inbox_connection_lost(&broker, device);
+    session.epoch = 6;
+    user->last_seq = 8;
+    inbox_pump(&broker, device);
+    fetched(5, 8);
+    ck_assert_uint_eq(sent.count, 3);
+}
+END_TEST
+
+START_TEST(unsubscribed_and_a_new_session)
+{
+    commit(3);
+    device->inbox = false;
+    inbox_connection_lost(&broker, device);
+    cursor_moves = 0;
+    inbox_restart(&broker, device);
+    ck_assert_uint_eq(cursor_moves, 1); /* a broker that starts later must not owe them either */
+    inbox_pump(&broker, device);
+    ck_assert_uint_eq(sent.count, 3);
+    ck_assert_uint_eq(fetches, 0);
+}
+END_TEST
+
 START_TEST(a_new_session_has_no_dup)
 {
     commit(3);
@@ -548,6 +595,9 @@ int main(void)
     tcase_add_test(tcase, acknowledged_beyond_a_gap);
     tcase_add_test(tcase, lost_connection_makes_it_due_again_with_dup);
     tcase_add_test(tcase, older_connection_does_not_count);
+    tcase_add_test(tcase, unsubscribed_what_was_begun_is_completed);
+    tcase_add_test(tcase, unsubscribed_and_a_hole);
+    tcase_add_test(tcase, unsubscribed_and_a_new_session);
     tcase_add_test(tcase, a_new_session_has_no_dup);
     tcase_add_test(tcase, backlog_is_read_then_the_tail_goes_on);
     tcase_add_test(tcase, hole_left_by_retention_is_passed);
