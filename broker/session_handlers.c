@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/topic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* MQTT 5.0 section 2.4 */
@@ -214,13 +215,61 @@ static int adopt_subscriptions(struct device *device, struct wire_list list)
     return 0;
 }
 
+static struct store_op *put_op(const struct device *device, const struct subscription *s)
+{
+    struct store_op *op =
+        store_op_create(s ? STORE_SUBSCRIPTION_PUT : STORE_SESSION_PUT, device->user, device);
+
+    if (!op)
+        return NULL;
+    op->expiry_s = device->session->expiry_s;
+    if (s) {
+        snprintf(op->filter, sizeof(op->filter), "%s", s->filter);
+        op->qos = s->qos;
+        op->options = s->options;
+        op->subscription_id = s->id;
+    }
+    return op;
+}
+
+/* What the database must have of a session that goes on, where it has recorded an end: this broker
+ * was told of an older connection's end first (ENDED), or gave the connector up. After a mere
+ * restart the rows are as they were, and nothing is written. 0; ERR_NO_MEMORY. */
+static int store_adopted(struct broker *broker, const struct device *device)
+{
+    struct store_op_list ops = STAILQ_HEAD_INITIALIZER(ops);
+    struct store_op *op;
+    int r;
+
+    if (device->session->expiry_s == 0 ||
+        (device->session_stored && device->session_expires_at_ms == 0))
+        return 0;
+    op = put_op(device, NULL);
+    for (uint16_t i = 0; op; i++) {
+        STAILQ_INSERT_TAIL(&ops, op, link);
+        if (i == device->subscription_count)
+            break;
+        op = put_op(device, &device->subscriptions[i]);
+    }
+    r = op ? 0 : ERR_NO_MEMORY;
+    while ((op = STAILQ_FIRST(&ops))) {
+        STAILQ_REMOVE_HEAD(&ops, link);
+        if (r == 0)
+            store_op_add(broker, op);
+        else
+            free(op);
+    }
+    return r;
+}
+
 /* A connector holds a connection that this broker does not know, or not any more. */
 static void adopt(struct broker *broker, struct peer *peer, struct device *device,
                   const struct wire_announce *announce)
 {
     struct session *session = session_add(broker, peer, device, &announce->open);
 
-    if (!session || adopt_subscriptions(device, announce->subscriptions) < 0) {
+    if (!session || adopt_subscriptions(device, announce->subscriptions) < 0 ||
+        store_adopted(broker, device) < 0) {
         if (session)
             session_end(broker, session, &(struct session_ending){.superseded = true});
         bus_kick(broker, peer, announce->open.conn, SERVER_UNAVAILABLE);
@@ -231,7 +280,8 @@ static void adopt(struct broker *broker, struct peer *peer, struct device *devic
     session->opened_ms = loop_now_ms(broker->loop);
     session->doubtful = announce->doubtful;
     session->session_present = true;
-    device->session_stored = session->expiry_s > 0;
+    /* without expiry too, when an older session's row was taken over */
+    device->session_stored = device->session_stored || session->expiry_s > 0;
     device->session_expiry_s = session->expiry_s;
     device->session_expires_at_ms = 0;
     will_withdraw(broker, device); /* the client is here after all */

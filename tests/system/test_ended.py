@@ -1,8 +1,10 @@
 """What a client acknowledged, and who hears of it when its connection ends at the wrong moment
 (invariants I1, I5): the broker is away, dies before it has written it, or is cut off."""
+import contextlib
 import os
 import signal
 
+import psycopg2
 import pytest
 
 from support import packets as p
@@ -158,3 +160,51 @@ def test_late_word_of_an_older_connection(routes, route_stack, who, send):
     assert again.payloads() == [b"2"]
     again.close()
     assert comes_back(routes, phone).connack.session_present
+
+
+def stored_session(route_stack, user):
+    """What the database says of a person's sessions: (filters subscribed to, whether it ends)."""
+    with contextlib.closing(psycopg2.connect(route_stack.environment["BECKON_DSN"])) as database:
+        with database.cursor() as cursor:
+            cursor.execute("""SELECT s.expires_at IS NOT NULL, (SELECT array_agg(filter)
+                FROM subscription t WHERE (t.user_no, t.device_id) = (s.user_no, s.device_id))
+                FROM session s JOIN users u USING (user_no) WHERE u.user_id = %s""", (user,))
+            return cursor.fetchall()
+
+
+KEPT = [(False, ["inbox/#"])]
+
+
+def test_word_of_an_older_connection_comes_first(routes, route_stack, who, send):
+    """Three faults: a connector that is cut off, whose client then ended its session there and came
+    back elsewhere; a broker that dies, and with it what it knew of the newer connection; the cut
+    off connector is the first to tell the new broker. The newer session goes on, on disk too."""
+    away = routes.connector()
+    phone = routes.subscriber(who("bob"), "bob-phone", session_expiry_s=3600, sock=away.dial())
+    lost = count(route_stack, ("broker", 0), NO_HEARTBEAT)
+    os.kill(away.process.pid, signal.SIGSTOP)
+    phone.send(p.disconnect(p.V5, 0, [(p.SESSION_EXPIRY, 0)]))
+    wait_until(lambda: count(route_stack, ("broker", 0), NO_HEARTBEAT) > lost,
+               "the broker gives the connector up", 30)
+    again = routes.persistent(phone.user, phone.device, connector=1)
+    assert stored_session(route_stack, phone.user) == KEPT
+    with route_stack.frozen("connector", 1):
+        route_stack.kill("broker")
+        os.kill(away.process.pid, signal.SIGCONT)
+        route_stack.start("broker")
+        wait_until(lambda: stored_session(route_stack, phone.user) == [], "the older one's end", 30)
+    wait_until(lambda: stored_session(route_stack, phone.user) == KEPT, "the newer one's rows", 30)
+    send(phone, b"x")
+    assert again.payloads() == [b"x"]
+
+
+def test_connector_that_was_given_up_and_comes_back(routes, route_stack, who):
+    """The end that was recorded when its heartbeat failed is taken back."""
+    away = routes.connector()
+    phone = routes.subscriber(who("bob"), "bob-phone", session_expiry_s=3600, sock=away.dial())
+    os.kill(away.process.pid, signal.SIGSTOP)
+    wait_until(lambda: stored_session(route_stack, phone.user) == [(True, ["inbox/#"])],
+               "the session has an end", 30)
+    os.kill(away.process.pid, signal.SIGCONT)
+    wait_until(lambda: stored_session(route_stack, phone.user) == KEPT, "it has none", 30)
+    phone.ping()
