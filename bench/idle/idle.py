@@ -15,7 +15,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import harness
 from support.stack import Stack
 
-IDLE_S = 30
 WARM_CLIENTS = 200   # what is loaded or made once is not a connection's
 SETTLE_S = 3         # after the last SUBACK, until nothing is under way any more
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -92,7 +91,7 @@ def shares(count):
     return [count // processes + (number < count % processes) for number in range(processes)]
 
 
-def measure(name, transport, count, groups, **options):
+def measure(name, transport, count, idle_s, groups, **options):
     """groups: {what: [pid, ...]} of the server's processes."""
     harness.load(scenario="connect", clients=WARM_CLIENTS, prefix="warm", subscribe=True,
                  session_expiry=3600, **options)
@@ -106,7 +105,7 @@ def measure(name, transport, count, groups, **options):
         connected_s = time.monotonic() - began
         time.sleep(SETTLE_S)
         cpu_before = {what: total(pids, harness.cpu_s) for what, pids in groups.items()}
-        time.sleep(IDLE_S)
+        time.sleep(idle_s)
         row = {"server": name, "transport": transport, "connections": clients.open,
                "failed": clients.failed, "connected_s": round(connected_s, 1)}
         sockets, buffers = sockstat_tcp()
@@ -118,7 +117,7 @@ def measure(name, transport, count, groups, **options):
                 "processes": len(pids),
                 **{f"{key}_bytes": (total(pids, memory, key) - before[what][key]) / clients.open
                    for key in MEMORY},
-                "idle_cpu_percent": (total(pids, harness.cpu_s) - cpu_before[what]) / IDLE_S * 100}
+                "idle_cpu_percent": (total(pids, harness.cpu_s) - cpu_before[what]) / idle_s * 100}
         row["closed_by_server"] = sum(result["closed_by_server"] for result in clients.finish())
         return row
     finally:
@@ -139,22 +138,22 @@ def show(row):
               + (f"  {row['closed_by_server']} CLOSED" if row["closed_by_server"] else ""))
 
 
-def measure_beckon(transport, count, connectors):
+def measure_beckon(transport, count, idle_s, connectors):
     stack = Stack(connectors=connectors)
     try:
         stack.up()
         running = stack.ps()
         groups = {"connector": [pid for (name, _), pid in running.items() if name == "connector"],
                   "broker": [running[("broker", 0)]]}
-        return measure("beckon", transport, count, groups,
+        return measure("beckon", transport, count, idle_s, groups,
                        **harness.reach_beckon(stack, transport))
     finally:
         stack.destroy()
 
 
-def measure_mosquitto(transport, count):
+def measure_mosquitto(transport, count, idle_s):
     with harness.mosquitto() as peer:
-        return measure("mosquitto", transport, count, {"mosquitto": [peer.pid]},
+        return measure("mosquitto", transport, count, idle_s, {"mosquitto": [peer.pid]},
                        **peer.reach(transport))
 
 
@@ -165,6 +164,8 @@ def main():
                         "as they have descriptors for)")
     parser.add_argument("--ws-connections", type=int, help="the same over WebSocket")
     parser.add_argument("--tls-connections", type=int, default=15000)
+    parser.add_argument("--idle-seconds", type=int, default=30, help="how long nothing happens")
+    parser.add_argument("--no-peer", action="store_true", help="without mosquitto")
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "idle.json"))
     arguments = parser.parse_args()
     most = harness.CONNECTIONS_MAX
@@ -173,19 +174,23 @@ def main():
     counts = {transport: arguments.connectors * most if count is None else count
               for transport, count in counts.items()}
     machine = harness.print_machine()
-    print(f"  a connection that idles {IDLE_S} s costs so many bytes\n"
+    print(f"  a connection that idles {arguments.idle_seconds} s costs so many bytes\n"
           f"  {'':<5} {'':<10} {'connections':>11} {'failed':>6} {'own':>10} {'resident':>10} "
           f"{'goal':>8} {'CPU %':>10} {'kernel socket':>13}")
     rows = []
     for transport, count in counts.items():
         if count == 0:
             continue
-        rows.append(measure_beckon(transport, count, arguments.connectors))
+        rows.append(measure_beckon(transport, count, arguments.idle_seconds,
+                                   arguments.connectors))
         show(rows[-1])
-        rows.append(measure_mosquitto(transport, min(count, most)))
+        if arguments.no_peer:
+            continue
+        rows.append(measure_mosquitto(transport, min(count, most), arguments.idle_seconds))
         show(rows[-1])
     harness.write_json(arguments.json, {
-        "machine": machine, "goals": {**GOALS, "broker": GOAL_BROKER}, "rows": rows})
+        "machine": machine, "idle_s": arguments.idle_seconds,
+        "goals": {**GOALS, "broker": GOAL_BROKER}, "rows": rows})
     return 0
 
 
