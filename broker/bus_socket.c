@@ -47,6 +47,7 @@ static int configure(void *router)
 
     if (set_int(router, ZMQ_ROUTER_MANDATORY, 1) < 0 ||
         set_int(router, ZMQ_ROUTER_HANDOVER, 1) < 0 || set_int(router, ZMQ_LINGER, 0) < 0 ||
+        set_int(router, ZMQ_IPV6, 1) < 0 ||
         zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &max_size, sizeof(max_size)) < 0)
         return -1;
     return 0;

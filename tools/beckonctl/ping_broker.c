@@ -125,10 +125,11 @@ static int await_welcome(const struct sockets *s, bool with_keys, uint64_t deadl
 
 static int set_up(const struct sockets *s, const struct ping_broker *ping, struct err_text *et)
 {
-    int send_timeout_ms = (int)ping->timeout_ms, linger_ms = LINGER_MS;
+    int send_timeout_ms = (int)ping->timeout_ms, linger_ms = LINGER_MS, ipv6 = 1;
 
     /* Without a connection zmq_send keeps the message and waits for one. */
     if (zmq_setsockopt(s->dealer, ZMQ_LINGER, &linger_ms, sizeof(linger_ms)) != 0 ||
+        zmq_setsockopt(s->dealer, ZMQ_IPV6, &ipv6, sizeof(ipv6)) != 0 ||
         zmq_setsockopt(s->dealer, ZMQ_SNDTIMEO, &send_timeout_ms, sizeof(send_timeout_ms)) != 0 ||
         zmq_socket_monitor(s->dealer, MONITOR, ZMQ_EVENT_ALL) != 0 ||
         zmq_connect(s->monitor, MONITOR) != 0)
