@@ -8,6 +8,7 @@
 
 #include "connector/door.h"
 #include "connector/options.h"
+#include "connector/proxy_trust.h"
 #include "connector/ws_policy.h"
 
 struct auth;
@@ -45,6 +46,7 @@ struct connector {
     struct limits *limits;
     struct tls_context *tls; /* for new connections; NULL: no certificates */
     struct ws_policy ws_policy;
+    struct proxy_trust proxy_trust;
     struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */
     uint8_t *scratch;                       /* SCRATCH_BYTES: the packets being handled lie here */
     uint64_t *seqs;        /* twice INFLIGHT_MAX: lists on their way into a record */

@@ -90,6 +90,18 @@ static struct peer_address peer_of(const struct sockaddr_storage *address)
     return peer;
 }
 
+static void refuse_proxy(const struct listener *listener, const struct peer_address *peer)
+{
+    struct connector *connector = listener->connector;
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    connector->metrics.proxy_untrusted++;
+    inet_ntop(peer->family, peer->octets, text, sizeof(text));
+    log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
+                "closed a connection from %s: it is not in proxy.trusted (%s)", text,
+                listener->door->name);
+}
+
 static void take(struct listener *listener, int fd, const struct sockaddr_storage *address)
 {
     struct connector *connector = listener->connector;
@@ -101,6 +113,12 @@ static void take(struct listener *listener, int fd, const struct sockaddr_storag
         log_limited(loop_now_ms(connector->loop), LOG_WARNING, NULL,
                     "closed a new connection: %u are open, which is listen.max_connections",
                     connector->options.max_connections);
+        return;
+    }
+    if (door_options(listener->door, &connector->options)->proxy_protocol &&
+        !proxy_trusts(&connector->proxy_trust, &peer)) {
+        close(fd);
+        refuse_proxy(listener, &peer);
         return;
     }
     /* behind a proxy the address comes later: handle_connect.c looks at it */

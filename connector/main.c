@@ -118,6 +118,7 @@ struct fresh {
     struct auth *auth;
     struct tls_context *tls;
     struct ws_policy policy;
+    struct proxy_trust trust;
 };
 
 /* Policies that a reload does not change (issuer, audience, which listeners there are) are those in
@@ -134,6 +135,8 @@ static int read_fresh(struct process *process, struct fresh *ret_fresh, struct e
     if (r == 0)
         r = ws_policy_read(in_force->websocket_path, &set->config, &ret_fresh->policy, et);
     if (r == 0)
+        r = proxy_trust_read(&set->config, &ret_fresh->trust, et);
+    if (r == 0)
         r = doors_read_tls(in_force, &values->tls, &set->config, &ret_fresh->tls, et);
     return r;
 }
@@ -142,6 +145,7 @@ static void drop_fresh(struct fresh *fresh)
 {
     auth_destroy(fresh->auth);
     ws_policy_fini(&fresh->policy);
+    proxy_trust_fini(&fresh->trust);
     curve_link_wipe(&fresh->link);
 }
 
@@ -149,6 +153,8 @@ static void take_fresh(struct connector *connector, struct fresh *fresh)
 {
     ws_policy_fini(&connector->ws_policy);
     connector->ws_policy = fresh->policy;
+    proxy_trust_fini(&connector->proxy_trust);
+    connector->proxy_trust = fresh->trust;
     auth_destroy(connector->auth);
     connector->auth = fresh->auth;
     tls_context_unref(connector->tls); /* lives on with the connections that began with it */
@@ -272,6 +278,8 @@ static int start_parts(struct process *process, struct err_text *et)
     if (r == 0)
         r = ws_policy_read(connector->options.websocket_path, &process->options.config,
                            &connector->ws_policy, et);
+    if (r == 0)
+        r = proxy_trust_read(&process->options.config, &connector->proxy_trust, et);
     if (r < 0)
         return r;
     /* Its end-of-turn hook comes before the bus's: what closing connections have to say to the
@@ -299,6 +307,7 @@ static void stop_parts(struct process *process)
     auth_destroy(connector->auth);
     tls_context_unref(connector->tls);
     ws_policy_fini(&connector->ws_policy);
+    proxy_trust_fini(&connector->proxy_trust);
     loop_destroy(connector->loop);
     buf_release(&connector->properties);
     buf_release(&connector->record);

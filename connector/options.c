@@ -8,6 +8,7 @@
 #include "connector/auth.h"
 #include "connector/curve_link.h"
 #include "connector/door.h"
+#include "connector/proxy_trust.h"
 #include "connector/tls_certificates.h"
 #include "connector/tls_context.h"
 #include "connector/ws_policy.h"
@@ -52,6 +53,11 @@ const struct option connector_options[] = {
      NULL},
     {"listen.wss.proxy_protocol", OPTION_BOOL, AT(listen_wss.proxy_protocol), "false", 0, 0, false,
      "as listen.tcp.proxy_protocol, in front of TLS", NULL},
+    /* none, so everybody: which machines the load balancers are says nobody but the installation */
+    {"proxy.trusted", OPTION_LIST, 0, NULL, 0, 0, true,
+     "who may connect to listeners with proxy_protocol, addresses and networks: ( \"192.0.2.10\", "
+     "\"2001:db8::/32\" ); none: everybody",
+     proxy_trusted_check},
     /* a reconnect storm after an outage is taken up by the kernel; it cuts at net.core.somaxconn */
     {"listen.backlog", OPTION_UINT, AT(listen_backlog), "4096", 1, 65535, false,
      "connections the kernel may hold ready to be accepted", NULL},

@@ -1,4 +1,5 @@
 """Behind a load balancer: where clients are comes in a PROXY header, and only there."""
+import signal
 import socket
 import ssl
 import struct
@@ -10,6 +11,7 @@ from support.pki import Pki
 from support.stack import HOST
 from support.tls import TlsConnector
 from support.waiting import DEADLINE_S, wait_until
+from support.websocket import WebSocket
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 PORTS = struct.pack(">HH", 40000, 8883)
@@ -163,3 +165,42 @@ def test_only_where_it_is_switched_on(stack, pki):
         assert "bad first packet" in plain.log() and "TLS: wrong version number" in plain.log()
     finally:
         plain.close()
+
+
+def closed_at_once(port):
+    """What is not trusted gets no answer, whatever it sends."""
+    with dial(port) as sock:
+        try:
+            sock.sendall(ipv4())
+            return sock.recv(1) == b""
+        except (ConnectionResetError, BrokenPipeError):   # it was faster than our header
+            return True
+
+
+def test_trusted(clients, who):
+    door = clients.connector("listen.tcp.proxy_protocol=true",
+                             'proxy.trusted=( "192.0.2.1", "127.0.0.0/8" )', "log.level=debug")
+    comes_in(clients, door, dial(door.port, ipv4()), who("bob"), "192.0.2.77:40000")
+    assert door.counters()["proxy_untrusted"] == 0
+
+
+def test_not_trusted(clients, who):
+    """A listener without the header is none of the list's business."""
+    door = clients.connector("listen.tcp.proxy_protocol=true", 'proxy.trusted=( "192.0.2.77" )')
+    assert closed_at_once(door.port)
+    assert "closed a connection from 127.0.0.1: it is not in proxy.trusted (listen.tcp)" \
+        in door.log()
+    assert door.counters()["proxy_untrusted"] == 1
+    clients.peer(who("bob"), sock=WebSocket(dial(door.ws_port)))
+
+
+def test_trust_is_read_again(clients, stack, tmp_path, who):
+    config = tmp_path / "connector.conf"
+    base = (stack.var / "etc" / "connector.conf").read_text()
+    config.write_text(base + 'proxy: { trusted = ( "::1" ); };')
+    door = clients.connector("listen.tcp.proxy_protocol=true", "log.level=debug", config=config)
+    assert closed_at_once(door.port)
+    config.write_text(base + 'proxy: { trusted = ( "127.0.0.1" ); };')
+    door.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "configuration reloaded" in door.log(), "the reload")
+    comes_in(clients, door, dial(door.port, ipv4()), who("bob"), "192.0.2.77:40000")

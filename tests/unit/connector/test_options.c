@@ -55,7 +55,8 @@ START_TEST(test_sample_equals_defaults)
             ck_assert_msg(*(const bool *)a == *(const bool *)b, "%s", option->path);
         else if (strcmp(option->path, "tls.certificates") == 0)
             ck_assert_uint_eq(tls_certificates_count(&set.config), 0);
-        else if (strcmp(option->path, "websocket.origins") == 0)
+        else if (strcmp(option->path, "websocket.origins") == 0 ||
+                 strcmp(option->path, "proxy.trusted") == 0)
             ck_assert_int_eq(config_setting_length(config_lookup(&set.config, option->path)), 0);
         else
             ck_assert_str_eq(option->path, "auth.keys"); /* has no default */
