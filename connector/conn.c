@@ -16,6 +16,7 @@
 
 #include "connector/keepalive.h"
 #include "connector/session.h"
+#include "connector/transport_tls.h"
 
 #define CHUNK_SLOTS 256 /* 64 KiB: a unit malloc serves without waste */
 /* How long a client has to read our last packet and close. Longer than the worst ordinary round
@@ -89,6 +90,8 @@ static void on_turn_end(void *arg)
             conn_flush(c);
     }
     session_resume_stalled(conns->connector);
+    if (conns->ready_count == 0) /* else conns_run_ready does it */
+        conns->connector->tls_steps = TLS_STEPS_PER_TURN;
 }
 
 int conns_create(struct connector *connector)
@@ -99,6 +102,7 @@ int conns_create(struct connector *connector)
     if (conns == NULL)
         return ERR_NO_MEMORY;
     conns->connector = connector;
+    connector->tls_steps = TLS_STEPS_PER_TURN;
     conn_lists_init(&conns->lists);
     TAILQ_INIT(&conns->ready);
     conns->run_ready.fn = conns_run_ready;

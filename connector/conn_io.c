@@ -13,6 +13,7 @@
 
 #include "connector/handle.h"
 #include "connector/session.h"
+#include "connector/transport_tls.h"
 
 /* Leftovers up to this are copied in front of the next read, which then brings many packets in
  * one system call; larger ones are completed in place. */
@@ -293,6 +294,8 @@ void conns_run_ready(void *arg)
     struct conns *conns = arg;
     struct conn *c;
 
+    /* Handshakes that were put off come first: this turn's own have what is left. */
+    conns->connector->tls_steps = TLS_STEPS_PER_TURN;
     /* About each once: what becomes ready again waits for the next turn. */
     for (uint32_t left = conns->ready_count; left > 0; left--) {
         c = TAILQ_FIRST(&conns->ready);

@@ -45,6 +45,7 @@ struct connector {
     struct auth *auth;
     struct limits *limits;
     struct tls_context *tls; /* for new connections; NULL: no certificates */
+    uint32_t tls_steps;      /* of handshakes, left of this turn: transport_tls.h */
     struct ws_policy ws_policy;
     struct proxy_trust proxy_trust;
     struct listener *listeners[DOOR_COUNT]; /* NULL: not enabled, or the process stops */

@@ -37,7 +37,8 @@ int door_open(const struct door *door, struct connector *connector, int fd,
     if (door_options(door, &connector->options)->proxy_protocol)
         r = transport_proxy_stack(ret_transport, peer);
     if (r == 0 && door->tls != NULL)
-        r = transport_tls_stack(ret_transport, connector->tls, door->tls, &connector->metrics);
+        r = transport_tls_stack(ret_transport, connector->tls, door->tls, &connector->metrics,
+                                &connector->tls_steps);
     if (r == 0 && door->websocket)
         r = transport_ws_stack(ret_transport, &connector->ws_policy, &connector->metrics);
     if (r < 0)

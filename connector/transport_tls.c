@@ -7,7 +7,12 @@
  *
  * A read may have to wait for room to write and the other way round; `want` and `ready` translate
  * between that and epoll. What one read takes from below is bounded, since OpenSSL would otherwise
- * go on as long as the client sends records that carry nothing. */
+ * go on as long as the client sends records that carry nothing.
+ *
+ * Handshakes are the dearest thing that strangers can ask for, and a storm of them comes in one
+ * turn. So a turn has a number of steps for all of them. A connection that finds none left is not
+ * watched by epoll, says that it is `pending`, and so is among those that the owner serves first,
+ * in the order of their coming, at the next turn. */
 #include "connector/transport_tls.h"
 
 #include <openssl/bio.h>
@@ -26,12 +31,14 @@ struct tls {
     SSL *ssl;
     struct tls_context *context;
     struct metrics *metrics;
+    uint32_t *steps;       /* of all handshakes, in this turn */
     size_t budget;         /* bytes that this read may still take from below */
     unsigned long error;   /* OpenSSL's, of what failed; 0: none */
     int below_error;       /* why nothing comes from below any more; 0: it does */
     int later;             /* what the next read returns: this one had bytes before it */
     bool heard;            /* bytes came: it is not just somebody who looks at the port */
     bool up;               /* the handshake is done */
+    bool deferred;         /* its handshake waits for the next turn */
     bool said_goodbye;     /* close_notify is out */
     bool failed;           /* nothing more can be read or written */
     bool read_wants_write; /* a read can get on when there is room to write */
@@ -150,6 +157,22 @@ static ssize_t swallow(struct tls *tls, void *buf, size_t size)
     return n > 0 ? ERR_AGAIN : n;
 }
 
+/* True: not in this turn. */
+static bool defer_handshake(struct tls *tls)
+{
+    tls->deferred = !tls->up && *tls->steps == 0;
+    if (tls->deferred)
+        tls->metrics->tls_deferred++;
+    return tls->deferred;
+}
+
+/* Where nothing had come, nothing was computed. */
+static void count_step(struct tls *tls)
+{
+    if (!tls->up && tls->budget<READ_BYTES_PER_TURN && * tls->steps> 0)
+        --*tls->steps;
+}
+
 static ssize_t read_record(struct tls *tls, void *buf, size_t size)
 {
     size_t n = 0;
@@ -159,6 +182,7 @@ static ssize_t read_record(struct tls *tls, void *buf, size_t size)
     ERR_clear_error();
     tls->read_wants_write = false;
     result = SSL_read_ex(tls->ssl, buf, size, &n);
+    count_step(tls);
     note_handshake(tls);
     return result == 1 ? (ssize_t)n : judge(tls, result, &ignored, &tls->read_wants_write);
 }
@@ -176,6 +200,8 @@ static ssize_t tls_read(struct transport *t, void *buf, size_t size)
     }
     if (tls->failed)
         return swallow(tls, buf, size);
+    if (defer_handshake(tls))
+        return ERR_AGAIN;
     tls->budget = READ_BYTES_PER_TURN;
     /* Record after record: clients send small ones, and callers take a short read for the last. */
     while (used < size) {
@@ -214,7 +240,8 @@ static ssize_t tls_write(struct transport *t, const void *data, size_t size)
 static uint32_t tls_want(const struct transport *t, bool reading, bool writing)
 {
     const struct tls *tls = t->state;
-    bool in = (reading && !tls->read_wants_write) || (writing && tls->write_wants_read);
+    bool in =
+        (reading && !tls->read_wants_write && !tls->deferred) || (writing && tls->write_wants_read);
     bool out = (writing && !tls->write_wants_read) || (reading && tls->read_wants_write);
 
     return tls->below.ops->want(&tls->below, in, out);
@@ -237,7 +264,7 @@ static bool tls_pending(const struct transport *t)
     const struct tls *tls = t->state;
 
     /* Not SSL_has_pending: it counts the beginning of a record whose rest is still to come. */
-    return tls->later != 0 || (!tls->failed && SSL_pending(tls->ssl) > 0) ||
+    return tls->deferred || tls->later != 0 || (!tls->failed && SSL_pending(tls->ssl) > 0) ||
            tls->below.ops->pending(&tls->below);
 }
 
@@ -324,7 +351,7 @@ static const struct transport_ops tls_ops = {
 };
 
 int transport_tls_stack(struct transport *t, struct tls_context *context, const char *protocol,
-                        struct metrics *metrics)
+                        struct metrics *metrics, uint32_t *steps)
 {
     BIO_METHOD *method = bio_method();
     struct tls *tls = calloc(1, sizeof(*tls));
@@ -342,7 +369,8 @@ int transport_tls_stack(struct transport *t, struct tls_context *context, const 
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
     tls_context_ref(context);
-    *tls = (struct tls){.below = *t, .ssl = ssl, .context = context, .metrics = metrics};
+    *tls = (struct tls){
+        .below = *t, .ssl = ssl, .context = context, .metrics = metrics, .steps = steps};
     *t = (struct transport){.ops = &tls_ops, .state = tls, .fd = tls->below.fd};
     return 0;
 }

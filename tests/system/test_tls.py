@@ -455,3 +455,46 @@ def test_reload(connector, clients, pki, who, tmp_path):
     alice = clients.peer(who("alice"), sock=door.dial_tls(pki.pem("ca")))
     assert alice.publish(f"to/u/{bob.user}", b"still here") == 0
     assert bob.payloads(1) == [b"still here"]
+
+
+def test_a_storm_of_handshakes(connector, pki):
+    """All of them begin within one turn, which goes on with eight (TLS_STEPS_PER_TURN): the others
+    are put off, and all are done in the end."""
+    clients, per_turn = 100, 8
+    door = connector(pki.certificates("server"), "limit.address_connects_per_s=0")
+    context = ssl.create_default_context(cafile=str(pki.pem("ca")))
+    door.process.send_signal(signal.SIGSTOP)
+    try:
+        storm = [Handshake(context, door.tls_port) for _ in range(clients)]
+    finally:
+        door.process.send_signal(signal.SIGCONT)
+    for handshake in storm:
+        handshake.finish()
+    wait_until(lambda: door.counters()["tls_handshakes"] == clients, "the last one's end is read")
+    assert door.counters()["tls_deferred"] >= clients - per_turn
+
+
+class Handshake:
+    """One that has begun: the client's first flight is sent."""
+
+    def __init__(self, context, port):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
+        self.sock = socket.create_connection((HOST, port), timeout=DEADLINE_S)
+        self._step()
+
+    def _step(self):
+        try:
+            self.tls.do_handshake()
+            done = True
+        except ssl.SSLWantReadError:
+            done = False
+        self.sock.sendall(self.outgoing.read())
+        return done
+
+    def finish(self):
+        """The socket stays open, so that nothing is left to chance."""
+        while not self._step():
+            answer = self.sock.recv(4096)
+            assert answer, "the server closed"
+            self.incoming.write(answer)

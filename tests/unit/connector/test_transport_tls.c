@@ -21,6 +21,7 @@ static char folder[64];
 static struct option_set set;
 static struct options options;
 static struct metrics metrics;
+static uint32_t steps;
 static struct tls_context *context;
 static struct transport transport; /* of the server, TLS on top of `below` */
 static SSL_CTX *client_context;
@@ -157,13 +158,14 @@ static void set_up(void)
     write_files();
     load_context();
     metrics = (struct metrics){0};
+    steps = UINT32_MAX; /* no limit */
     memset(&below, 0, sizeof(below));
     below.read_most = below.write_room = SIZE_MAX;
     below.end = ERR_AGAIN;
     below.words = "";
     make_client(TLS1_3_VERSION);
     transport = (struct transport){.ops = &below_ops, .fd = 7};
-    ck_assert_int_eq(transport_tls_stack(&transport, context, "mqtt", &metrics), 0);
+    ck_assert_int_eq(transport_tls_stack(&transport, context, "mqtt", &metrics, &steps), 0);
 }
 
 static void tear_down(void)
@@ -236,6 +238,37 @@ START_TEST(test_handshake_and_data)
     ck_assert_int_eq(SSL_read(client, text, sizeof(text)), 8);
     ck_assert_str_eq(text, "good day");
     ck_assert_uint_eq(metrics.tls_failed + metrics.tls_resumed, 0);
+}
+END_TEST
+
+/* What other connections used up of the turn. */
+START_TEST(test_no_steps_left)
+{
+    const uint32_t in = EPOLLIN;
+
+    steps = 0;
+    SSL_do_handshake(client);
+    ck_assert_int_eq(server_read(), ERR_AGAIN);
+    ck_assert_uint_eq(below.reads, 0); /* it stays where it is */
+    ck_assert(transport.ops->pending(&transport));
+    ck_assert_uint_eq(transport.ops->want(&transport, true, false) & in, 0);
+    ck_assert_uint_eq(metrics.tls_deferred, 1);
+    steps = 3;
+    ck_assert_int_eq(server_read(), ERR_AGAIN);
+    ck_assert_uint_gt(below.reads, 0);
+    ck_assert_uint_eq(steps, 2);
+    ck_assert(!transport.ops->pending(&transport));
+    ck_assert_uint_eq(transport.ops->want(&transport, true, false) & in, in);
+    ck_assert_int_eq(server_read(), ERR_AGAIN); /* nothing came, nothing is used up */
+    ck_assert_uint_eq(steps, 2);
+    ck_assert_uint_eq(metrics.tls_deferred, 1);
+    steps = UINT32_MAX;
+    shake_hands();
+    /* once it is done there is nothing to bound */
+    steps = 0;
+    client_write("hello", 5);
+    ck_assert_int_eq(server_read(), 5);
+    ck_assert_uint_eq(metrics.tls_deferred, 1);
 }
 END_TEST
 
@@ -464,6 +497,7 @@ int main(void)
     tcase_add_checked_fixture(end, set_up, tear_down);
     tcase_add_checked_fixture(bad, set_up, tear_down);
     tcase_add_loop_test(data, test_handshake_and_data, 0, 2);
+    tcase_add_test(data, test_no_steps_left);
     tcase_add_test(data, test_records_in_one_read);
     tcase_add_test(data, test_blocked_write);
     tcase_add_test(data, test_read_that_waits_for_room);
