@@ -47,7 +47,7 @@ START_TEST(only_text_reaches_the_database)
     ck_assert_str_eq(traced("gel\303\266scht"), "gel\303\266scht");
     ck_assert_str_eq(traced("bad \377 byte"), "bad ? byte");
     memset(cut, 'a', sizeof(cut));
-    strcpy(cut + TRACE_REASON_SIZE - 2, "\303\266"); /* its second byte does not fit */
+    memcpy(cut + TRACE_REASON_SIZE - 2, "\303\266", 3); /* its second byte does not fit */
     ck_assert(utf8_valid(bytes_of_string(traced(cut))));
     ck_assert_uint_eq(strlen(row.reason), TRACE_REASON_SIZE - 1);
 }
