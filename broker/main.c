@@ -40,6 +40,7 @@ struct process {
     struct timer stop_timer;
     uint64_t stop_deadline_ms;
     bool stopping;
+    bool ready; /* the service manager was told so */
 };
 
 static const struct option_command command = {
@@ -161,6 +162,18 @@ static int start_log(const struct options *options, struct err_text *et)
     return 0;
 }
 
+/* End of a turn. A broker serves when both its connections to the database are there; until then it
+ * refuses connectors, which then wait up to a second before they ask again. */
+static void tell_ready(void *arg)
+{
+    struct process *process = arg;
+
+    if (process->ready || !store_ready(process->broker.store))
+        return;
+    process->ready = true;
+    IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
+}
+
 static int start_parts(struct process *process, struct err_text *et)
 {
     struct broker *broker = &process->broker;
@@ -196,6 +209,8 @@ static int start_parts(struct process *process, struct err_text *et)
         loop_signal_add(broker->loop, SIGHUP, on_reload_signal, process) < 0 ||
         loop_signal_add(broker->loop, SIGUSR1, on_counters_signal, process) < 0)
         return err_set(et, ERR_SYSTEM, "could not set up signals");
+    if (loop_hook_add(broker->loop, tell_ready, process) < 0)
+        return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = http_start(broker, et);
     return r < 0 ? r : bus_create(broker, &process->curve, et);
 }
@@ -253,7 +268,6 @@ int main(int argc, char **argv)
             log_error(NULL, "could not start: %s", et.text);
     } else {
         log_info(NULL, "listening on %s", process.broker.options.listen_endpoint);
-        IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
         r = loop_run(process.broker.loop);
         if (r == 0 && !process.stopping)
             r = ERR_DATABASE; /* another broker owns the database */
