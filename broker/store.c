@@ -34,7 +34,7 @@ static void on_reader_ready(void *arg)
 
     log_info(NULL, "database is ready for reading");
     on_ready(store);
-    reads_run(store);
+    reads_ready(store);
 }
 
 static void on_reader_lost(void *arg, const char *reason)

@@ -115,6 +115,8 @@ void lookups_again(struct store *store);
 void lookups_fini(struct store *store);
 
 void reads_init(struct store *store);
+/* The reader is connected. */
+void reads_ready(struct store *store);
 void reads_run(struct store *store);
 void reads_fini(struct store *store);
 

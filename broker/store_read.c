@@ -437,6 +437,23 @@ void reads_fini(struct store *store)
     free(store->fetches);
 }
 
+/* Without these settings reads are as right, only slower. */
+static void on_plans(void *arg, const PGresult *result)
+{
+    (void)arg;
+    if (result && PQresultStatus(result) != PGRES_TUPLES_OK)
+        log_warning(NULL, "could not set how reads are planned, ignoring it: %.*s",
+                    (int)strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
+}
+
+void reads_ready(struct store *store)
+{
+    /* A connection that is lost meanwhile is made again, and this begins anew. */
+    if (pg_query(store->reader, SQL_READER_PLANS, NULL, NULL, on_plans, NULL) == 0)
+        IGNORE_RESULT(pg_sync(store->reader, NULL, NULL));
+    reads_run(store);
+}
+
 void reads_run(struct store *store)
 {
     int r = 0;

@@ -212,6 +212,19 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
 };
 
 const struct pg_statement sql_reader[SQL_READER_COUNT] = {
+    /* Everything the reader runs is to look rows up by index, one after the other, however large
+     * the tables are. The planner goes by what it believes of them: a plan that it made when they
+     * were new and empty reads them from end to end, and is kept until somebody has analyzed them.
+     * Costs of what is disabled would also set off the compiler. */
+    [SQL_READER_PLANS] = {"reader_plans",
+                          "SELECT set_config('plan_cache_mode', 'force_generic_plan', false),"
+                          " set_config('enable_seqscan', 'off', false),"
+                          " set_config('enable_hashjoin', 'off', false),"
+                          " set_config('enable_mergejoin', 'off', false),"
+                          " set_config('enable_material', 'off', false),"
+                          " set_config('jit', 'off', false)",
+                          0},
+
     /* $1 user ids. Makes the people that are not there. */
     [SQL_LOAD_USERS] =
         {"load_users",

@@ -66,6 +66,7 @@ enum sql_writer {
 };
 
 enum sql_reader {
+    SQL_READER_PLANS,
     SQL_LOAD_USERS,
     SQL_LOAD_DEVICES,
     SQL_LOAD_SESSIONS,
