@@ -58,6 +58,7 @@ enum store_op_type {
 /* A small write that rides in the next batch, in the order given. */
 struct store_op {
     STAILQ_ENTRY(store_op) link;
+    struct store_op *next_in_run; /* store_plan.h */
     enum store_op_type type;
     struct user *user; /* pinned by the store while the op is pending */
     char device_id[65];

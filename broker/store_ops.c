@@ -1,10 +1,13 @@
 /* store_ops - the small writes that ride in a batch: sessions, subscriptions, devices.
  *
- * They are executed in the order they came, because a session is cleared before it is made again; a
- * run of one kind is one statement, so that ten thousand devices that reconnect cost a few. */
+ * Those of one person are executed in the order they came, because a session is cleared before it
+ * is made again; across people the order does not matter, and what is of one kind becomes one
+ * statement, so that ten thousand devices that reconnect cost a few. */
 #include "broker/push.h"
 #include "broker/store_internal.h"
+#include "broker/store_plan.h"
 #include "broker/store_sql.h"
+#include "common/auto.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,28 +26,42 @@ struct store_op *store_op_create(enum store_op_type type, struct user *user,
     return op;
 }
 
+/* The op that asked for this row, looked for from *at on, round the list: rows come back in the
+ * order of the ops, though nothing promises it. */
+static struct store_op *device_put_of(struct batch *batch, struct store_op **at, uint64_t user_no,
+                                      struct bytes id)
+{
+    struct store_op *op = *at;
+
+    do {
+        if (op->type == STORE_DEVICE_PUT && op->user->no == user_no &&
+            bytes_equal_string(id, op->device_id)) {
+            *at = op;
+            return op;
+        }
+        op = STAILQ_NEXT(op, link) ?: STAILQ_FIRST(&batch->ops);
+    } while (op != *at);
+    return NULL;
+}
+
 static void on_device_put(void *arg, const PGresult *result)
 {
     struct batch *batch = arg;
-    struct store_op *op;
+    struct store_op *at = STAILQ_FIRST(&batch->ops);
 
     batch_on_statement(arg, result);
     if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        uint64_t user_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_USER);
-        struct bytes id = pg_get_bytes(result, row, DEVICE_PUT_ID);
+        struct store_op *op =
+            device_put_of(batch, &at, (uint64_t)pg_get_int8(result, row, DEVICE_PUT_USER),
+                          pg_get_bytes(result, row, DEVICE_PUT_ID));
 
-        STAILQ_FOREACH(op, &batch->ops, link)
-        {
-            if (op->type != STORE_DEVICE_PUT || op->user->no != user_no ||
-                !bytes_equal_string(id, op->device_id))
-                continue;
-            op->device_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_NO);
-            op->acked_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_ACKED);
-            op->sent_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_SENT);
-            break;
-        }
+        if (!op)
+            continue;
+        op->device_no = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_NO);
+        op->acked_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_ACKED);
+        op->sent_seq = (uint64_t)pg_get_int8(result, row, DEVICE_PUT_SENT);
     }
 }
 
@@ -121,41 +138,14 @@ static void encode_op(struct pg_array *c, const struct store_op *op)
     }
 }
 
-/* Same row again? An upsert may touch a row only once, and order matters between kinds. A token is
- * a row of its own. */
-static bool same_row(const struct store_op *a, const struct store_op *b)
-{
-    if (a->type == STORE_PUSH_PUT && strcmp(a->push->token, b->push->token) == 0)
-        return true;
-    return a->user == b->user && strcmp(a->device_id, b->device_id) == 0;
-}
-
-/* Runs of one kind become one statement. A run is cut where a device comes again; to keep that
- * check cheap a run is also cut at this many ops. */
-#define OP_RUN_MAX 256
-
-/* The run of ops of one kind that begins with first: encoded. Returns the op behind it. */
-static struct store_op *encode_run(struct store *store, struct store_op *first)
+static void encode_run(struct store *store, const struct store_op *first)
 {
     const struct op_kind *kind = &op_kinds[first->type];
-    struct store_op *op = first;
-    unsigned count = 0;
 
     for (int i = 0; i < sql_writer[kind->statement].param_count; i++)
         pg_array_begin(&store->columns[i], kind->types[i]);
-    for (; op && op->type == first->type && count < OP_RUN_MAX; op = STAILQ_NEXT(op, link)) {
-        struct store_op *earlier;
-
-        for (earlier = first; earlier != op; earlier = STAILQ_NEXT(earlier, link)) {
-            if (same_row(earlier, op))
-                break;
-        }
-        if (earlier != op)
-            break;
+    for (const struct store_op *op = first; op; op = op->next_in_run)
         encode_op(store->columns, op);
-        count++;
-    }
-    return op;
 }
 
 static void on_evicted(void *arg, const PGresult *result)
@@ -170,29 +160,37 @@ static void on_evicted(void *arg, const PGresult *result)
                         (uint64_t)pg_get_int8(result, row, EVICTED_DEVICE));
 }
 
+static int send_run(struct store *store, struct batch *batch, const struct store_op *first)
+{
+    const struct op_kind *kind = &op_kinds[first->type];
+
+    if (first->type == STORE_PUSH_PUT) {
+        int r;
+
+        encode_run(store, first);
+        r = store_query(store->writer, SQL_PUSH_EVICT, store->columns,
+                        sql_writer[SQL_PUSH_EVICT].param_count, on_evicted, batch);
+        if (r < 0)
+            return r;
+    }
+    encode_run(store, first);
+    return store_query(store->writer, kind->statement, store->columns,
+                       sql_writer[kind->statement].param_count, kind->on_result, batch);
+}
+
 int ops_send(struct store *store, struct batch *batch)
 {
     struct store_op *op = STAILQ_FIRST(&batch->ops);
+    struct store_plan plan;
     int r = 0;
 
     while (op && r == 0) {
-        const struct op_kind *kind = &op_kinds[op->type];
+        struct store_op *next = store_plan_make(&plan, op);
 
-        if (op->type == STORE_NOTHING) {
-            op = STAILQ_NEXT(op, link);
-            continue;
+        for (unsigned i = 0; i < STORE_PLAN_STATEMENTS && r == 0; i++) {
+            if (plan.runs[i].first)
+                r = send_run(store, batch, plan.runs[i].first);
         }
-        if (op->type == STORE_PUSH_PUT) {
-            encode_run(store, op);
-            r = store_query(store->writer, SQL_PUSH_EVICT, store->columns,
-                            sql_writer[SQL_PUSH_EVICT].param_count, on_evicted, batch);
-        }
-        if (r < 0)
-            return r;
-        struct store_op *next = encode_run(store, op);
-
-        r = store_query(store->writer, kind->statement, store->columns,
-                        sql_writer[kind->statement].param_count, kind->on_result, batch);
         op = next;
     }
     return r;

@@ -46,6 +46,7 @@ struct user {
     uint32_t pins; /* sessions, puts, parked work, Wills, device writes: not forgotten while > 0 */
     bool idle;     /* in the idle list */
     bool touched;  /* in the list of users whose devices are to be pumped this turn */
+    uint16_t op_statement; /* store_plan.c, while it plans; else 0 */
     uint64_t no;
     uint64_t last_seq;      /* committed */
     uint64_t max_acked;     /* newest that any device ever acknowledged */
