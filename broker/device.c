@@ -98,7 +98,7 @@ unsigned user_stored_devices(const struct user *user)
     return count;
 }
 
-static struct subscription *find_subscription(struct device *device, struct bytes filter)
+struct subscription *device_subscription(const struct device *device, struct bytes filter)
 {
     for (uint16_t i = 0; i < device->subscription_count; i++) {
         if (bytes_equal_string(filter, device->subscriptions[i].filter))
@@ -120,7 +120,7 @@ static void note_inbox(struct device *device, struct bytes filter, bool subscrib
 int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, uint8_t options,
                      uint32_t id)
 {
-    struct subscription *s = find_subscription(device, filter);
+    struct subscription *s = device_subscription(device, filter);
 
     if (!s) {
         struct subscription *grown =
@@ -145,7 +145,7 @@ int device_subscribe(struct device *device, struct bytes filter, uint8_t qos, ui
 
 bool device_unsubscribe(struct device *device, struct bytes filter)
 {
-    struct subscription *s = find_subscription(device, filter);
+    struct subscription *s = device_subscription(device, filter);
 
     if (!s)
         return false;

@@ -80,6 +80,8 @@ void device_idle(struct broker *broker, struct device *device);
 /* How many stored devices the user has. */
 unsigned user_stored_devices(const struct user *user);
 
+/* NULL when there is none with that filter. */
+struct subscription *device_subscription(const struct device *device, struct bytes filter);
 MUST_CHECK int device_subscribe(struct device *device, struct bytes filter, uint8_t qos,
                                 uint8_t options, uint32_t id);
 /* False when there was none. */

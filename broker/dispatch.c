@@ -56,8 +56,7 @@ HANDLER(on_open)
 
 HANDLER(on_subscribe)
 {
-    (void)raw;
-    subscribe_on_request(broker, peer, &record->subscribe, record->type == WIRE_UNSUBSCRIBE);
+    subscribe_on_request(broker, peer, &record->subscribe, record->type == WIRE_UNSUBSCRIBE, raw);
 }
 
 HANDLER(on_publish)
@@ -205,7 +204,8 @@ void dispatch_parked(struct broker *broker, uint64_t peer_id, struct bytes raw)
 
     if (wire_next(&reader, &record) != 1)
         return; /* it was decoded before it was parked */
-    if (record.type == WIRE_OPEN || record.type == WIRE_ANNOUNCE)
+    if (record.type == WIRE_OPEN || record.type == WIRE_ANNOUNCE || record.type == WIRE_SUBSCRIBE ||
+        record.type == WIRE_UNSUBSCRIBE)
         session_unpark(broker, peer_id, record_conn(&record));
     if (record.type == WIRE_PUBLISH)
         publish_on_record(broker, peer_id, &record.publish, raw);

@@ -128,16 +128,18 @@ static bool names_valid(const struct wire_open *open)
            (open->state == WIRE_FOREGROUND || open->state == WIRE_BACKGROUND);
 }
 
-/* The user, ready; or NULL after parking or refusing the record. */
-static struct user *ready_user(struct broker *broker, struct peer *peer, struct bytes id,
-                               uint64_t conn, struct bytes raw)
+/* The user, ready; or NULL after parking or refusing the record. A session that is not kept writes
+ * nothing, so that who opens it may be a stranger. */
+static struct user *ready_user(struct broker *broker, struct peer *peer,
+                               const struct wire_open *open, struct bytes raw)
 {
-    struct user *user = users_get(broker, id);
+    struct user *user =
+        open->session_expiry_s > 0 ? users_get(broker, open->user) : users_look(broker, open->user);
 
     if (user && !user_must_park(user))
         return user;
-    if (!user || session_park(broker, peer, conn, user, raw) < 0)
-        refuse_open(broker, peer, conn, SERVER_UNAVAILABLE);
+    if (!user || session_park(broker, peer, open->conn, user, raw) < 0)
+        refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
     return NULL;
 }
 
@@ -154,7 +156,7 @@ void session_on_open(struct broker *broker, struct peer *peer, const struct wire
         refuse_open(broker, peer, open->conn, SERVER_UNAVAILABLE);
         return;
     }
-    user = ready_user(broker, peer, open->user, open->conn, raw);
+    user = ready_user(broker, peer, open, raw);
     if (!user)
         return;
     session = session_find(broker, peer, open->conn);

@@ -53,14 +53,6 @@ static bool result_ok(struct store *store, const PGresult *result, const char *w
 
 /* --- people --- */
 
-/* The user of a result row, if it is one that is being loaded. */
-static struct user *loading_user(struct store *store, struct bytes id)
-{
-    struct user *user = users_get(store->broker, id);
-
-    return user && user->state == USER_LOADING ? user : NULL;
-}
-
 static void on_users(void *arg, const PGresult *result)
 {
     struct store *store = arg;
@@ -68,7 +60,7 @@ static void on_users(void *arg, const PGresult *result)
     if (!result_ok(store, result, "users"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = loading_user(store, pg_get_bytes(result, row, LOAD_USER_ID));
+        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_USER_ID));
 
         if (!user)
             continue;
@@ -85,7 +77,7 @@ static struct device *row_device(struct store *store, struct user *user, struct 
     if (!device)
         device = device_create(store->broker, user, id);
     if (!device)
-        user->no = 0; /* out of memory: not loaded, asked for again */
+        user->load_failed = true; /* out of memory */
     return device;
 }
 
@@ -107,7 +99,7 @@ static void on_devices(void *arg, const PGresult *result)
     if (!result_ok(store, result, "devices"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = loading_user(store, pg_get_bytes(result, row, LOAD_DEVICE_USER));
+        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_DEVICE_USER));
         struct device *device;
 
         if (!user)
@@ -122,7 +114,7 @@ static void on_devices(void *arg, const PGresult *result)
         device->moved_from = device->acked_seq;
         device->feed.next_seq = device->acked_seq + 1;
         if (!PQgetisnull(result, row, LOAD_DEVICE_PROVIDER) && !load_push(device, result, row))
-            user->no = 0;
+            user->load_failed = true;
         if (user->max_acked < device->acked_seq)
             user->max_acked = device->acked_seq;
         if (user->last_seq < device->acked_seq)
@@ -137,7 +129,8 @@ static void on_sessions(void *arg, const PGresult *result)
     if (!result_ok(store, result, "sessions"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = loading_user(store, pg_get_bytes(result, row, LOAD_SESSION_USER));
+        struct user *user =
+            users_asked(store->broker, pg_get_bytes(result, row, LOAD_SESSION_USER));
         struct device *device;
 
         if (!user)
@@ -154,7 +147,7 @@ static void on_sessions(void *arg, const PGresult *result)
                              (uint8_t)pg_get_int2(result, row, LOAD_SESSION_QOS),
                              (uint8_t)pg_get_int2(result, row, LOAD_SESSION_OPTIONS),
                              (uint32_t)pg_get_int8(result, row, LOAD_SESSION_SUBSCRIPTION_ID)) < 0)
-            user->no = 0;
+            user->load_failed = true;
     }
 }
 
@@ -165,18 +158,18 @@ static void on_unread(void *arg, const PGresult *result)
     if (!result_ok(store, result, "unread counts"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = loading_user(store, pg_get_bytes(result, row, LOAD_UNREAD_USER));
+        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_UNREAD_USER));
 
         if (user && !unread_loaded(user, pg_get_bool(result, row, LOAD_UNREAD_GROUP),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_OTHER),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_READ),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_COUNT)))
-            user->no = 0;
+            user->load_failed = true;
     }
 }
 
-/* Whoever was not found (lost connection, or made by somebody else in the same moment) is asked for
- * again; the others are ready. */
+/* Whoever should have a number and has none (lost connection, made by somebody else in the same
+ * moment, or not asked to be made) is asked for again; the others are ready. */
 static void finish_loads(struct store *store, bool ok)
 {
     struct user_list loaded = TAILQ_HEAD_INITIALIZER(loaded);
@@ -184,10 +177,11 @@ static void finish_loads(struct store *store, bool ok)
 
     while ((user = TAILQ_LAST(&store->loading, user_list))) {
         TAILQ_REMOVE(&store->loading, user, link);
-        if (ok && user->no != 0) {
+        if (ok && !user->load_failed && (user->no != 0 || !user->numbered)) {
             TAILQ_INSERT_HEAD(&loaded, user, link);
         } else {
             user->no = 0;
+            user->load_failed = false;
             unread_forget_user(store->broker, user);
             TAILQ_INSERT_HEAD(&store->load_queue, user, link);
         }
@@ -201,17 +195,19 @@ static void finish_loads(struct store *store, bool ok)
 
 static int send_loads(struct store *store)
 {
-    struct pg_array *ids = &store->columns[0];
+    struct pg_array *ids = &store->columns[0], *numbered = &store->columns[1];
     struct user *user;
     int r;
 
     pg_array_begin(ids, PG_TEXT);
+    pg_array_begin(numbered, PG_BOOL);
     for (unsigned n = 0; n < LOAD_MAX && (user = TAILQ_FIRST(&store->load_queue)); n++) {
         TAILQ_REMOVE(&store->load_queue, user, link);
         TAILQ_INSERT_TAIL(&store->loading, user, link);
         pg_array_bytes(ids, user_id(user));
+        pg_array_bool(numbered, user->numbered);
     }
-    r = store_query(store->reader, SQL_LOAD_USERS, ids, 1, on_users, store);
+    r = store_query(store->reader, SQL_LOAD_USERS, ids, 2, on_users, store);
     if (r == 0)
         r = store_query(store->reader, SQL_LOAD_DEVICES, ids, 1, on_devices, store);
     if (r == 0)

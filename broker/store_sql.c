@@ -225,23 +225,24 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
                           " set_config('jit', 'off', false)",
                           0},
 
-    /* $1 user ids. Makes the people that are not there. */
+    /* $1 user ids $2 make the person if they are not there, arrays. Who is new has nothing yet. */
     [SQL_LOAD_USERS] =
         {"load_users",
-         "WITH wanted AS MATERIALIZED (SELECT DISTINCT unnest($1::text[]) AS user_id),"
+         "WITH wanted AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bool[])"
+         "  AS t(user_id, numbered)),"
          " old AS MATERIALIZED (SELECT u.user_no, u.user_id FROM wanted w CROSS JOIN LATERAL"
          "  (SELECT x.user_no, x.user_id FROM users x WHERE x.user_id = w.user_id LIMIT 1) u),"
          " made AS (INSERT INTO users (user_id) SELECT user_id FROM wanted"
-         "  WHERE user_id NOT IN (SELECT user_id FROM old) ON CONFLICT DO NOTHING"
+         "  WHERE numbered AND user_id NOT IN (SELECT user_id FROM old) ON CONFLICT DO NOTHING"
          "  RETURNING user_no, user_id)"
          " SELECT f.user_id, f.user_no, greatest(h.seq, i.seq, 0)::int8,"
-         "  coalesce(h.max_acked, 0)::int8"
-         " FROM (SELECT * FROM old UNION ALL SELECT * FROM made) f"
+         "  coalesce(h.max_acked, 0)::int8 FROM old f"
          " LEFT JOIN LATERAL (SELECT greatest(x.last_seq, x.counted_seq) AS seq, x.max_acked"
          "  FROM user_head x WHERE x.user_no = f.user_no LIMIT 1) h ON true"
          " LEFT JOIN LATERAL (SELECT b.seq FROM inbox b WHERE b.user_no = f.user_no"
-         "  AND b.seq > coalesce(h.seq, 0) ORDER BY b.seq DESC LIMIT 1) i ON true",
-         1},
+         "  AND b.seq > coalesce(h.seq, 0) ORDER BY b.seq DESC LIMIT 1) i ON true"
+         " UNION ALL SELECT user_id, user_no, 0::int8, 0::int8 FROM made",
+         2},
 
     /* $1 user ids. */
     [SQL_LOAD_DEVICES] =

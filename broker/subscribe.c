@@ -86,6 +86,16 @@ static bool store_subscription(struct request *request, const struct wire_subscr
     return true;
 }
 
+/* It is in the database as it is asked for now: what clients do that subscribe at each connect. */
+static bool stored_already(const struct device *device, const struct wire_subscription *s,
+                           uint8_t qos)
+{
+    const struct subscription *known = device_subscription(device, s->filter);
+
+    return known && known->qos == qos && known->options == s->options && known->id == s->id &&
+           device->session_stored && device->writes == 0 && (qos == 0 || device->no != 0);
+}
+
 static uint8_t subscribe_one(struct request *request, const struct wire_subscription *s)
 {
     struct device *device = request->session->device;
@@ -95,6 +105,10 @@ static uint8_t subscribe_one(struct request *request, const struct wire_subscrip
     granted.qos = qos;
     if (filter_parse(s->filter).kind != FILTER_INBOX)
         return FILTER_INVALID;
+    if (stored_already(device, s, qos))
+        return qos;
+    if (device->user->no == 0) /* no memory to wait for it */
+        return UNSPECIFIED_ERROR;
     if (device_subscribe(device, s->filter, qos, s->options, s->id) < 0 ||
         !store_subscription(request, &granted, STORE_SUBSCRIPTION_PUT))
         return UNSPECIFIED_ERROR;
@@ -135,8 +149,21 @@ static void commit(struct broker *broker, struct peer *peer, struct request *req
     }
 }
 
+/* A device's row has its person's number. The record waits for it, and what comes later for the
+ * connection behind it. */
+static bool waits_for_number(struct broker *broker, struct peer *peer, struct session *session,
+                             uint64_t conn, struct bytes raw)
+{
+    struct user *user = session->device->user;
+
+    if (user->no != 0)
+        return false;
+    user_number(broker, user);
+    return session_park(broker, peer, conn, user, raw) == 0;
+}
+
 void subscribe_on_request(struct broker *broker, struct peer *peer,
-                          const struct wire_subscribe *record, bool unsubscribe)
+                          const struct wire_subscribe *record, bool unsubscribe, struct bytes raw)
 {
     struct request request = {.record = record};
     struct wire_list list = record->subscriptions;
@@ -146,6 +173,8 @@ void subscribe_on_request(struct broker *broker, struct peer *peer,
     request.session = session_find(broker, peer, record->conn);
     if (!request.session || !request.session->opened)
         return; /* closed meanwhile: nobody waits for the answer */
+    if (!unsubscribe && waits_for_number(broker, peer, request.session, record->conn, raw))
+        return;
     while (request.count < FILTERS_MAX && wire_subscription_next(&list, &s) == 1)
         request.codes[request.count++] =
             unsubscribe ? unsubscribe_one(&request, &s) : subscribe_one(&request, &s);

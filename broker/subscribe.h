@@ -8,6 +8,6 @@ struct broker;
 struct peer;
 
 void subscribe_on_request(struct broker *broker, struct peer *peer,
-                          const struct wire_subscribe *record, bool unsubscribe);
+                          const struct wire_subscribe *record, bool unsubscribe, struct bytes raw);
 
 #endif

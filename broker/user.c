@@ -110,7 +110,7 @@ static void maybe_idle(struct broker *broker, struct user *user)
     }
 }
 
-struct user *users_get(struct broker *broker, struct bytes id)
+struct user *users_look(struct broker *broker, struct bytes id)
 {
     struct users *users = broker->users;
     uint64_t hash = hash_bytes(id.data, id.len);
@@ -134,11 +134,37 @@ struct user *users_get(struct broker *broker, struct bytes id)
     return user;
 }
 
+void user_number(struct broker *broker, struct user *user)
+{
+    user->numbered = true;
+    if (user->state != USER_READY || user->no != 0)
+        return;
+    not_idle(broker->users, user);
+    user->state = USER_NUMBERING;
+    store_load_user(broker, user);
+}
+
+struct user *users_get(struct broker *broker, struct bytes id)
+{
+    struct user *user = users_look(broker, id);
+
+    if (user)
+        user_number(broker, user);
+    return user;
+}
+
 struct user *users_find(struct broker *broker, struct bytes id)
 {
     struct user *user = find(broker->users, hash_bytes(id.data, id.len), id);
 
-    return user && user->state == USER_READY ? user : NULL;
+    return user && user->state != USER_LOADING ? user : NULL;
+}
+
+struct user *users_asked(struct broker *broker, struct bytes id)
+{
+    struct user *user = find(broker->users, hash_bytes(id.data, id.len), id);
+
+    return user && user->state != USER_READY ? user : NULL;
 }
 
 int user_park(struct broker *broker, struct user *user, uint64_t peer, struct bytes record)

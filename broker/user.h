@@ -1,5 +1,6 @@
 /* user - the people this broker has in memory, and what it knows of each: surrogate number, inbox
- * head, devices, newest messages.
+ * head, devices, newest messages. Somebody of whom the database knows nothing, and of whom there is
+ * nothing to write yet, is a *stranger*: without number and row.
  *
  * Life cycle: users_get makes a user in USER_LOADING and asks the store; work that needs it is
  * parked on it as the record it came in, and dispatched again when the rows are there. A user
@@ -17,7 +18,8 @@ struct broker;
 struct device;
 
 enum user_state {
-    USER_LOADING, /* rows were asked for */
+    USER_LOADING,   /* rows were asked for */
+    USER_NUMBERING, /* a stranger until now: a row was asked for */
     USER_READY
 };
 
@@ -46,8 +48,10 @@ struct user {
     uint32_t pins; /* sessions, puts, parked work, Wills, device writes: not forgotten while > 0 */
     bool idle;     /* in the idle list */
     bool touched;  /* in the list of users whose devices are to be pumped this turn */
-    uint16_t op_statement; /* store_plan.c, while it plans; else 0 */
-    uint64_t no;
+    bool numbered; /* gets a row if there is none */
+    bool load_failed;       /* out of memory for some row: asked for again */
+    uint16_t op_statement;  /* store_plan.c, while it plans; else 0 */
+    uint64_t no;            /* 0: not known yet, or a stranger */
     uint64_t last_seq;      /* committed */
     uint64_t max_acked;     /* newest that any device ever acknowledged */
     uint64_t batch;         /* the batch `assigned` belongs to */
@@ -72,10 +76,17 @@ void users_destroy(struct broker *broker);
 /* How many are in memory. */
 size_t users_count(const struct broker *broker);
 
-/* Finds or begins to load. NULL only when out of memory. */
+/* Finds or begins to load; a stranger gets a row and a number. NULL only when out of memory. */
 struct user *users_get(struct broker *broker, struct bytes id);
-/* In memory and ready, else NULL; never loads. */
+/* The same for who needs no number: may be a stranger, and stay one. */
+struct user *users_look(struct broker *broker, struct bytes id);
+/* In memory and loaded, else NULL; never loads. */
 struct user *users_find(struct broker *broker, struct bytes id);
+/* In memory and asked for, else NULL. For the answers of the store. */
+struct user *users_asked(struct broker *broker, struct bytes id);
+
+/* A stranger (ready, in memory) begins to get a number: user_must_park from now on. */
+void user_number(struct broker *broker, struct user *user);
 
 /* Keeps the record for when the user is ready and everything parked before it was done.
  * ERR_NO_MEMORY. */
