@@ -74,11 +74,11 @@ class Bench:
         self.runs = 0
         self.raw = []
 
-    def run(self, server, transport, what, **options):
-        """One run; each has people of its own."""
+    def run(self, server, transport, what, people=None, **options):
+        """One run; each has people of its own, but for those that name some."""
         self.runs += 1
         cpu_before = server.cpu_s()
-        found = harness.load(prefix=f"e{self.runs}", payload=PAYLOAD, source="127.0.9.1",
+        found = harness.load(prefix=people or f"e{self.runs}", payload=PAYLOAD, source="127.0.9.1",
                              sources=SOURCES, **server.options(transport),
                              **options)
         done = found.get("sent", found["open"])
@@ -92,14 +92,15 @@ class Bench:
             print(f"  {server.name}, {transport}, {what}: {wrong} {found['first_failure']}")
         return found
 
-    def figures(self, transport, what, figures, **options):
+    def figures(self, transport, what, figures, people=None, **options):
         """Runs it in turns and prints a row a figure. figures: {(name, unit): key of the result, or
-        two}."""
+        two}. people: the same name, the same people in the same round."""
         figures = {**figures, (f"{what}: processor time of the server", "us"): "server_cpu_us"}
         seen = {figure: {server.name: [] for server in self.servers} for figure in figures}
-        for _ in range(self.arguments.rounds):
+        for number in range(self.arguments.rounds):
             for server in self.servers:
-                found = self.run(server, transport, what, **options)
+                found = self.run(server, transport, what,
+                                 people and f"{people}-{transport}-{number}", **options)
                 for figure, key in figures.items():
                     value = found[key] if isinstance(key, str) else found[key[0]][key[1]]
                     seen[figure][server.name].append(value)
@@ -119,10 +120,15 @@ class Bench:
         connect = {"scenario": "connect", "clients": CONNECTS[transport]}
         pairs = {"scenario": "pairs", "clients": 2 * PAIRS, "seconds": self.arguments.seconds}
         rate = "connects_per_s"
-        rows = self.figures(transport, "clean connect", {("clean connects", "/s"): rate}, **connect)
-        rows += self.figures(transport, "kept connect", {
-            ("connects with session and subscription kept", "/s"): rate},
-            subscribe=True, session_expiry=3600, **connect)
+        kept = {"subscribe": True, "session_expiry": 3600}
+        rows = []
+        for again in ("", " again"):
+            rows += self.figures(transport, f"clean connect{again}", {
+                (f"clean connects{again}", "/s"): rate}, people="clean", **connect)
+        for again in ("", " again"):
+            rows += self.figures(transport, f"kept connect{again}", {
+                (f"connects with session and subscription kept{again}", "/s"): rate},
+                people="kept", **kept, **connect)
         rows += self.figures(transport, f"window {WINDOW}", {
             (f"publishes acknowledged, window {WINDOW}", "/s"): "acknowledged_per_s",
             ("the same, delivered", "/s"): "delivered_per_s"}, window=WINDOW, **pairs)

@@ -1,0 +1,81 @@
+"""Who is new: no row before there is something to write, and everything that asks for one."""
+import contextlib
+
+import psycopg2
+import pytest
+
+from support import packets as p
+
+
+def rows(stack, user):
+    """How many devices each row of users with that name has."""
+    with contextlib.closing(psycopg2.connect(stack.environment["BECKON_DSN"])) as database:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT count(d.*) FROM users u LEFT JOIN device d USING (user_no)"
+                           " WHERE u.user_id = %s GROUP BY u.user_no", (user,))
+            return [count for (count,) in cursor.fetchall()]
+
+
+def test_who_only_looks_in_has_no_row(clients, stack, who, version):
+    bob = who("bob")
+    for _ in range(2):
+        clients.peer(bob, version=version).disconnect()
+        assert rows(stack, bob) == []
+
+
+def test_a_kept_session_needs_one(clients, stack, who, version):
+    bob = who("bob")
+    clients.peer(bob, version=version).disconnect()
+    clients.persistent(bob, version=version)
+    assert rows(stack, bob) == [0]
+
+
+def test_a_subscription_needs_one(clients, stack, who, version):
+    """What comes right behind the SUBSCRIBE is done after it, in order."""
+    bob = who("bob")
+    phone = clients.peer(bob, version=version)
+    assert rows(stack, bob) == []
+    pairs = [("inbox/#", 1)]
+    first, second, third = phone.pid(), phone.pid(), phone.pid()
+    phone.send(p.subscribe(version, pairs, first, ()) + p.unsubscribe(version, ["inbox/#"], second)
+               + p.subscribe(version, pairs, third, ()))
+    assert phone.take(p.SUBACK, pid=first).codes == [1]
+    phone.take(p.UNSUBACK, pid=second)
+    assert phone.take(p.SUBACK, pid=third).codes == [1]
+    assert rows(stack, bob) == [1]
+    assert clients.peer(who("alice"), version=version).publish(f"to/u/{bob}", b"m") == 0
+    assert phone.payloads() == [b"m"]
+
+
+def test_a_message_needs_one_at_both_ends(clients, stack, who, version):
+    alice, bob = who("alice"), who("bob")
+    sender = clients.peer(alice, version=version)
+    clients.peer(bob, version=version)
+    assert sender.publish(f"to/u/{bob}", b"m") == 0
+    assert rows(stack, alice) == [0] and rows(stack, bob) == [0]
+    assert clients.subscriber(bob, version=version).payloads() == [b"m"]
+
+
+def test_gone_while_the_row_is_made(clients, stack, who, version):
+    bob = who("bob")
+    phone = clients.peer(bob, version=version)
+    phone.send(p.subscribe(version, [("inbox/#", 1)], phone.pid(), ()))
+    phone.close()
+    assert clients.subscriber(bob, version=version).subscribe() == [1]
+    assert len(rows(stack, bob)) == 1
+
+
+@pytest.mark.parametrize("qos", [1, 0])
+def test_subscribing_as_before_and_otherwise(clients, who, version, qos):
+    """What is stored is answered without a write; what differs is written and resumed."""
+    bob, alice = who("bob"), who("alice")
+    for wanted in (1, 1, qos, qos):
+        phone = clients.persistent(bob, version=version)
+        assert phone.subscribe("inbox/#", wanted) == [wanted]
+        assert phone.subscribe("inbox/#", wanted) == [wanted]
+        phone.disconnect()
+    phone = clients.persistent(bob, version=version)
+    assert phone.connack.session_present
+    assert clients.peer(alice, version=version).publish(f"to/u/{bob}", b"m") == 0
+    got = phone.receive(1, ack=False)
+    assert [(message.payload, message.qos) for message in got] == [(b"m", qos)]
