@@ -55,6 +55,10 @@ const struct option broker_options[] = {
      "payload bytes in one transaction at most", NULL},
     {"database.cursor_ms", OPTION_UINT, AT(cursor_ms), "100", 1, 10000, true,
      "longest time a moved cursor waits for a batch to ride in, milliseconds", NULL},
+    /* a row of two tables for each person with new messages, and what is not written is counted
+     * again when the person is loaded: a few seconds of messages at most */
+    {"database.unread_ms", OPTION_UINT, AT(unread_ms), "2000", 1, 60000, true,
+     "longest time a changed unread count waits for a batch to ride in, milliseconds", NULL},
     {"retention.days", OPTION_UINT, AT(retention_days), "30", 1, 3650, true,
      "days a message is kept", NULL},
     {"session.max_expiry_s", OPTION_UINT, AT(session_max_expiry_s), "2592000", 0, UINT32_MAX - 1,

@@ -19,6 +19,7 @@ struct options {
     uint32_t batch_rows;
     uint32_t batch_bytes;
     uint32_t cursor_ms;
+    uint32_t unread_ms;
     uint32_t retention_days;
     uint32_t session_max_expiry_s;
     uint32_t inbox_window;

@@ -52,7 +52,7 @@ enum store_op_type {
     STORE_DEVICE_PUT, /* make the device's row; its number is set before `done` runs */
     STORE_PUSH_PUT,   /* the device's push registration; whoever had the token loses it */
     STORE_PUSH_DROP,  /* forget it; with `push`, only if it is still that one */
-    STORE_NOTHING     /* `done` after the commit of what rides in the same batch */
+    STORE_NOTHING     /* `done` after the commit of the person's cursors and unread counts */
 };
 
 /* A small write that rides in the next batch, in the order given. */
@@ -91,7 +91,8 @@ bool store_answers(const struct store *store);
 uint64_t store_waiting_ms(const struct store *store);
 /* Nothing waits to be written. */
 bool store_idle(const struct store *store);
-/* Writes moved cursors at the end of this turn, or as soon as the writer is free. */
+/* Writes all of what store_late.c holds at the end of this turn, or as soon as the writer is free.
+ */
 void store_flush(struct store *store);
 
 /* Adds one row to the batch that is forming; put is copied, its message reference is taken on
@@ -103,11 +104,11 @@ struct store_op *store_op_create(enum store_op_type type, struct user *user,
 /* Takes op. */
 void store_op_add(struct broker *broker, struct store_op *op);
 
-/* The device's cursor moved: written with the next batch, in cursor_ms at most. */
+/* The device's cursor moved: written in cursor_ms, with whatever batch goes then. */
 void store_cursor_moved(struct broker *broker, struct device *device);
-/* An unread count moved: the same. */
+/* An unread count moved: written in unread_ms at most, with all of that person's. */
 void store_unread_moved(struct broker *broker, struct conversation *conversation);
-void store_forget_unread(struct broker *broker, struct conversation *conversation);
+void store_forget_unread(struct broker *broker, struct user *user);
 /* A row of the trace to fill, written with them; NULL when too many wait. */
 struct trace_row *store_trace_row(struct broker *broker);
 /* A device goes away: it is taken out of every queue of the store. */

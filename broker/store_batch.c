@@ -310,18 +310,13 @@ bool store_idle(const struct store *store)
     return TAILQ_EMPTY(&store->batches) && !late_pending(store);
 }
 
-void store_flush(struct store *store)
-{
-    store->late_due = true;
-}
-
 void batches_run(struct store *store)
 {
     struct batch *batch = TAILQ_FIRST(&store->batches);
 
     if (store->busy || !pg_ready(store->writer) || store->broker->generation == 0)
         return;
-    if (!batch && store->late_due && late_pending(store))
+    if (!batch && late_is_due(store))
         batch = forming(store, false);
     if (!batch)
         return;

@@ -50,12 +50,13 @@ struct store {
     struct pg_array columns[STORE_MAX_PARAMS]; /* scratch, kept from batch to batch */
     TAILQ_HEAD(, device) dirty;                /* devices whose cursor moved */
     uint32_t dirty_count;
-    TAILQ_HEAD(, conversation) unread; /* conversations whose count moved */
-    uint32_t unread_count;
+    struct user_list uncounted; /* people with unread counts that are not written */
+    uint32_t uncounted_count;
     struct trace_row *traces;
     uint32_t trace_count, trace_cap;
-    struct timer late_timer;
-    bool late_due;
+    struct timer cursor_timer, unread_timer;
+    bool cursors_due, unread_due; /* their time is over */
+    bool flush;                   /* everything is due */
     struct timer wait_timer;
 
     /* reader */
@@ -103,6 +104,8 @@ void wait_fini(struct store *store);
 void late_init(struct store *store);
 void late_fini(struct store *store);
 bool late_pending(const struct store *store);
+/* Some of it is due now. */
+bool late_is_due(const struct store *store);
 MUST_CHECK int late_send(struct store *store, struct batch *batch);
 void late_committed(struct broker *broker, struct batch *batch);
 /* As if it had been: what is in it will not be written. */

@@ -1,7 +1,12 @@
 /* store_late - what rides in a batch and nobody waits for: cursors, the trace, unread counts.
  *
- * Moved many times a second and worth one row in each batch: values are taken when the batch is
- * sent, at most database.cursor_ms after they moved. A batch that is tried again keeps the values
+ * Problem: each is a row or two for each message, with statements of its own, and at low load every
+ * batch would carry them: that is three times the work of the message, in front of its PUBACK.
+ * Method: what moves many times is written once in a while with its newest value. Cursors and the
+ * trace go every database.cursor_ms, a limited number in one batch, so that no message waits behind
+ * all of them; unread counts every database.unread_ms, for they can be counted again from the
+ * inbox. What somebody does wait for is taken at once: a person's with the op that ends a session
+ * or answers a me/read, everything after store_flush. A batch that is tried again keeps the values
  * it has; newer ones come with a later batch. */
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
@@ -14,6 +19,10 @@
 /* Rows of the trace that wait: some seconds of a bad day. */
 #define TRACE_MAX 65536
 #define TRACE_FIRST 256
+/* Cursors in one batch, and people with unread counts, or as many as it has messages: with what
+ * they bring along some 15 us of the database each, so that a message is not a millisecond late
+ * because it is their turn. */
+#define LATE_ROWS 64
 
 enum { CURSOR_USER, CURSOR_DEVICE, CURSOR_ACKED, CURSOR_SENT, CURSOR_ALERTED, CURSOR_COLUMNS };
 enum { MOVE_USER, MOVE_DEVICE, MOVE_FROM, MOVE_TO, MOVE_STEP, MOVE_COLUMNS };
@@ -50,33 +59,67 @@ static struct columns columns_of(struct batch *batch)
     return c;
 }
 
-static void on_late_timer(struct timer *timer)
+static void on_cursor_timer(struct timer *timer)
 {
-    CONTAINER_OF(timer, struct store, late_timer)->late_due = true;
+    CONTAINER_OF(timer, struct store, cursor_timer)->cursors_due = true;
+}
+
+static void on_unread_timer(struct timer *timer)
+{
+    CONTAINER_OF(timer, struct store, unread_timer)->unread_due = true;
 }
 
 void late_init(struct store *store)
 {
     TAILQ_INIT(&store->dirty);
-    TAILQ_INIT(&store->unread);
-    timer_init(&store->late_timer, on_late_timer);
+    TAILQ_INIT(&store->uncounted);
+    timer_init(&store->cursor_timer, on_cursor_timer);
+    timer_init(&store->unread_timer, on_unread_timer);
 }
 
 void late_fini(struct store *store)
 {
-    loop_timer_cancel(store->broker->loop, &store->late_timer);
+    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+    loop_timer_cancel(store->broker->loop, &store->unread_timer);
     free(store->traces);
 }
 
 bool late_pending(const struct store *store)
 {
-    return store->dirty_count > 0 || store->unread_count > 0 || store->trace_count > 0;
+    return store->dirty_count > 0 || store->uncounted_count > 0 || store->trace_count > 0;
 }
 
-static void soon(struct store *store)
+static bool cursors_due(const struct store *store)
 {
-    if (!timer_armed(&store->late_timer))
-        loop_timer_add(store->broker->loop, &store->late_timer, store->broker->options.cursor_ms);
+    return (store->cursors_due || store->flush) &&
+           (store->dirty_count > 0 || store->trace_count > 0);
+}
+
+static bool unread_due(const struct store *store)
+{
+    return (store->unread_due || store->flush) && store->uncounted_count > 0;
+}
+
+bool late_is_due(const struct store *store)
+{
+    return cursors_due(store) || unread_due(store);
+}
+
+void store_flush(struct store *store)
+{
+    store->flush = true;
+}
+
+/* The first that waits starts the clock. */
+static void start(struct store *store, struct timer *timer, bool due, uint32_t delay_ms)
+{
+    if (!due && !timer_armed(timer))
+        loop_timer_add(store->broker->loop, timer, delay_ms);
+}
+
+static void start_cursors(struct store *store)
+{
+    start(store, &store->cursor_timer, store->cursors_due, store->broker->options.cursor_ms);
 }
 
 void store_cursor_moved(struct broker *broker, struct device *device)
@@ -89,27 +132,33 @@ void store_cursor_moved(struct broker *broker, struct device *device)
     user_pin(broker, device->user); /* not forgotten, and read back stale, before it is written */
     TAILQ_INSERT_TAIL(&store->dirty, device, dirty_link);
     store->dirty_count++;
-    soon(store);
+    start_cursors(store);
 }
 
 void store_unread_moved(struct broker *broker, struct conversation *conversation)
 {
     struct store *store = broker->store;
+    struct user *user = conversation->user;
 
     if (conversation->dirty)
         return;
     conversation->dirty = true;
-    user_pin(broker, conversation->user);
-    TAILQ_INSERT_TAIL(&store->unread, conversation, dirty_link);
-    store->unread_count++;
-    soon(store);
+    if (SLIST_EMPTY(&user->uncounted)) {
+        user_pin(broker, user);
+        TAILQ_INSERT_TAIL(&store->uncounted, user, uncounted_link);
+        store->uncounted_count++;
+    }
+    SLIST_INSERT_HEAD(&user->uncounted, conversation, dirty_link);
+    start(store, &store->unread_timer, store->unread_due, broker->options.unread_ms);
 }
 
-void store_forget_unread(struct broker *broker, struct conversation *conversation)
+void store_forget_unread(struct broker *broker, struct user *user)
 {
-    TAILQ_REMOVE(&broker->store->unread, conversation, dirty_link);
-    broker->store->unread_count--;
-    conversation->dirty = false;
+    if (SLIST_EMPTY(&user->uncounted))
+        return;
+    SLIST_INIT(&user->uncounted);
+    TAILQ_REMOVE(&broker->store->uncounted, user, uncounted_link);
+    broker->store->uncounted_count--;
 }
 
 struct trace_row *store_trace_row(struct broker *broker)
@@ -126,7 +175,7 @@ struct trace_row *store_trace_row(struct broker *broker)
         store->traces = rows;
         store->trace_cap = cap;
     }
-    soon(store);
+    start_cursors(store);
     return &store->traces[store->trace_count++];
 }
 
@@ -169,22 +218,27 @@ static void take_device(struct batch *batch, struct columns *c, struct device *d
     batch->moved = true;
 }
 
-static void take_conversation(struct batch *batch, struct columns *c, struct conversation *conv)
+/* The head says up to where all of the person's counts go, so they are taken together. */
+static void take_counts(struct store *store, struct batch *batch, struct columns *c,
+                        struct user *user)
 {
-    struct user *user = conv->user;
+    struct conversation *conversation;
 
-    pg_array_int8(&c->unread[UNREAD_USER], (int64_t)user->no);
-    pg_array_bool(&c->unread[UNREAD_GROUP], conv->is_group);
-    pg_array_int8(&c->unread[UNREAD_OTHER], (int64_t)conv->no);
-    pg_array_int8(&c->unread[UNREAD_READ], (int64_t)conv->read_seq);
-    pg_array_int8(&c->unread[UNREAD_COUNT], (int64_t)conv->unread);
-    batch->late_users[batch->late_user_count++] = user;
-    batch->unread = true;
-    if (user->counted_batch == batch)
-        return; /* its row is there */
-    user->counted_batch = batch;
+    while ((conversation = SLIST_FIRST(&user->uncounted))) {
+        SLIST_REMOVE_HEAD(&user->uncounted, dirty_link);
+        conversation->dirty = false;
+        pg_array_int8(&c->unread[UNREAD_USER], (int64_t)user->no);
+        pg_array_bool(&c->unread[UNREAD_GROUP], conversation->is_group);
+        pg_array_int8(&c->unread[UNREAD_OTHER], (int64_t)conversation->no);
+        pg_array_int8(&c->unread[UNREAD_READ], (int64_t)conversation->read_seq);
+        pg_array_int8(&c->unread[UNREAD_COUNT], (int64_t)conversation->unread);
+    }
+    TAILQ_REMOVE(&store->uncounted, user, uncounted_link);
+    store->uncounted_count--;
     pg_array_int8(&c->head[HEAD_USER], (int64_t)user->no);
     pg_array_int8(&c->head[HEAD_COUNTED], (int64_t)user->last_seq);
+    batch->late_users[batch->late_user_count++] = user;
+    batch->unread = true;
 }
 
 static void take_trace(struct columns *c, const struct trace_row *row)
@@ -199,42 +253,108 @@ static void take_trace(struct columns *c, const struct trace_row *row)
     pg_array_int8(&c->trace[TRACE_TOOK], (int64_t)row->took_ms);
 }
 
+static void take_cursor(struct store *store, struct batch *batch, struct columns *c,
+                        struct device *device)
+{
+    TAILQ_REMOVE(&store->dirty, device, dirty_link);
+    store->dirty_count--;
+    device->cursor_dirty = false;
+    take_device(batch, c, device);
+    batch->cursor_count++;
+}
+
+/* How many rows of one kind this batch takes. */
+static uint32_t allowed(const struct store *store, const struct batch *batch)
+{
+    if (store->flush)
+        return UINT32_MAX;
+    return batch->put_count > LATE_ROWS ? batch->put_count : LATE_ROWS;
+}
+
+static void take_cursors(struct store *store, struct batch *batch, struct columns *c)
+{
+    uint32_t left = allowed(store, batch);
+
+    for (; left > 0 && store->dirty_count > 0; left--)
+        take_cursor(store, batch, c, TAILQ_FIRST(&store->dirty));
+    for (uint32_t i = 0; i < store->trace_count; i++)
+        take_trace(c, &store->traces[i]);
+    batch->traced = store->trace_count > 0;
+    store->trace_count = 0;
+    store->cursors_due = store->dirty_count > 0;
+    loop_timer_cancel(store->broker->loop, &store->cursor_timer);
+}
+
+static void take_unread(struct store *store, struct batch *batch, struct columns *c)
+{
+    uint32_t left = allowed(store, batch);
+
+    for (; left > 0 && store->uncounted_count > 0; left--)
+        take_counts(store, batch, c, TAILQ_FIRST(&store->uncounted));
+    store->unread_due = store->uncounted_count > 0;
+    loop_timer_cancel(store->broker->loop, &store->unread_timer);
+}
+
+/* A place for each user that this batch may have to unpin. */
+static int reserve_users(struct store *store, struct batch *batch)
+{
+    uint32_t users = store->dirty_count + store->uncounted_count;
+    struct user **grown;
+
+    if (users <= batch->late_user_cap)
+        return 0;
+    grown = realloc(batch->late_users, users * sizeof(struct user *));
+    if (!grown)
+        return ERR_NO_MEMORY;
+    batch->late_users = grown;
+    batch->late_user_cap = users;
+    return 0;
+}
+
+static bool is_awaited(const struct store_op *op)
+{
+    return op->type == STORE_NOTHING || op->type == STORE_SESSION_LEAVE ||
+           op->type == STORE_SESSION_CLEAR;
+}
+
+/* Who is told of such an op forgets what was acknowledged or read: all of that person's. */
+static void take_awaited(struct store *store, struct batch *batch, struct columns *c)
+{
+    const struct store_op *op;
+
+    STAILQ_FOREACH(op, &batch->ops, link)
+    {
+        struct device *device;
+
+        if (!is_awaited(op))
+            continue;
+        TAILQ_FOREACH(device, &op->user->devices, link)
+        {
+            if (device->cursor_dirty)
+                take_cursor(store, batch, c, device);
+        }
+        if (!SLIST_EMPTY(&op->user->uncounted))
+            take_counts(store, batch, c, op->user);
+    }
+}
+
 static int take(struct store *store, struct batch *batch)
 {
     struct columns c = columns_of(batch);
-    uint32_t users = store->dirty_count + store->unread_count;
-    struct conversation *conversation;
-    struct device *device;
+    int r = reserve_users(store, batch);
 
-    if (users > batch->late_user_cap) {
-        struct user **grown = realloc(batch->late_users, users * sizeof(struct user *));
-
-        if (!grown)
-            return ERR_NO_MEMORY;
-        batch->late_users = grown;
-        batch->late_user_cap = users;
-    }
+    if (r < 0)
+        return r;
     batch->late_taken = true;
     begin(&c);
-    while ((device = TAILQ_FIRST(&store->dirty))) {
-        TAILQ_REMOVE(&store->dirty, device, dirty_link);
-        device->cursor_dirty = false;
-        take_device(batch, &c, device);
-        batch->cursor_count++;
-    }
-    while ((conversation = TAILQ_FIRST(&store->unread))) {
-        TAILQ_REMOVE(&store->unread, conversation, dirty_link);
-        conversation->dirty = false;
-        take_conversation(batch, &c, conversation);
-    }
-    for (uint32_t i = 0; i < batch->late_user_count; i++)
-        batch->late_users[i]->counted_batch = NULL; /* batches are used again */
-    for (uint32_t i = 0; i < store->trace_count; i++)
-        take_trace(&c, &store->traces[i]);
-    batch->traced = store->trace_count > 0;
-    store->dirty_count = store->unread_count = store->trace_count = 0;
-    store->late_due = false;
-    loop_timer_cancel(store->broker->loop, &store->late_timer);
+    take_awaited(store, batch, &c);
+    if (cursors_due(store))
+        take_cursors(store, batch, &c);
+    if (unread_due(store))
+        take_unread(store, batch, &c);
+    store->cursors_due = store->cursors_due && cursors_due(store);
+    store->unread_due = store->unread_due && unread_due(store);
+    store->flush = false;
     return 0;
 }
 
@@ -242,7 +362,8 @@ int late_send(struct store *store, struct batch *batch)
 {
     struct columns c = columns_of(batch);
     struct pg *pg = store->writer;
-    int r = batch->late_taken || batch->piece ? 0 : take(store, batch);
+    bool wanted = late_is_due(store) || !STAILQ_EMPTY(&batch->ops);
+    int r = batch->late_taken || batch->piece || !wanted ? 0 : take(store, batch);
 
     if (r == 0 && batch->cursor_count > 0)
         r = store_query(pg, SQL_CURSORS, c.cursor, CURSOR_COLUMNS, batch_on_statement, batch);

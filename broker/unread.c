@@ -100,15 +100,15 @@ static void free_node(struct hash_node *node, void *arg)
 {
     struct conversation *c = CONTAINER_OF(node, struct conversation, node);
 
-    if (c->dirty)
-        store_forget_unread(arg, c);
+    (void)arg;
     hash_remove(&c->user->conversations, node);
     free(c);
 }
 
 void unread_forget_user(struct broker *broker, struct user *user)
 {
-    hash_each(&user->conversations, free_node, broker);
+    store_forget_unread(broker, user);
+    hash_each(&user->conversations, free_node, NULL);
     hash_fini(&user->conversations);
     user->unread = 0;
 }
@@ -210,7 +210,6 @@ static void answer_when_written(struct broker *broker, const struct lookup *look
     op->arg_peer = lookup->peer;
     op->arg_token = lookup->token;
     store_op_add(broker, op);
-    store_flush(broker->store);
 }
 
 static void was_read(struct broker *broker, struct lookup *lookup, uint64_t seq, uint64_t later)

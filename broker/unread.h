@@ -12,8 +12,8 @@
 struct device;
 
 struct conversation {
-    struct hash_node node; /* of user->conversations */
-    TAILQ_ENTRY(conversation) dirty_link;
+    struct hash_node node;                /* of user->conversations */
+    SLIST_ENTRY(conversation) dirty_link; /* of user->uncounted */
     struct user *user;
     uint64_t no; /* of the other person or the group */
     uint64_t read_seq;
@@ -21,7 +21,6 @@ struct conversation {
     bool is_group;
     bool dirty;
 };
-TAILQ_HEAD(conversation_list, conversation);
 
 /* A message was committed. */
 void unread_count(struct broker *broker, struct user *user, const struct message *message);

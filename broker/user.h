@@ -62,7 +62,9 @@ struct user {
     struct tail tail;
     struct hash conversations; /* with unread messages; unread.h */
     uint64_t unread;           /* all of them */
-    const void *counted_batch; /* store_late.c, while it takes values */
+    /* store_late.c: conversations whose counts are not written, and its list of such people */
+    SLIST_HEAD(conversation_list, conversation) uncounted;
+    TAILQ_ENTRY(user) uncounted_link;
     struct parked_list parked;
     uint8_t id_len;
     char id[]; /* NUL-terminated */
