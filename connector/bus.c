@@ -238,6 +238,11 @@ struct buf *bus_frame(struct bus *bus)
     return bus->state == BUS_UP ? frame_to_fill(bus) : NULL;
 }
 
+bool bus_is_sending(const struct bus *bus)
+{
+    return bus->state == BUS_UP && bus->frame.len > 0 && !bus->blocked;
+}
+
 bool bus_congested(const struct bus *bus)
 {
     return bus->blocked && (!STAILQ_EMPTY(&bus->full) || bus->frame.len >= FRAME_BYTES);

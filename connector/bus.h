@@ -50,6 +50,8 @@ void bus_set_keys(struct bus *bus, const struct curve_link *curve);
  * end of the turn, or as soon as the link has room. The pointer holds while the link does; asking
  * again before each record is what begins another frame when this one is full. */
 struct buf *bus_frame(struct bus *bus);
+/* A frame goes at the end of this turn: one record more in it costs next to nothing. */
+bool bus_is_sending(const struct bus *bus);
 /* True when the link takes no more and much is waiting: the moment to stop reading from clients. */
 bool bus_congested(const struct bus *bus);
 

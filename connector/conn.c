@@ -14,6 +14,7 @@
 
 #include "common/auto.h"
 
+#include "connector/bus.h"
 #include "connector/keepalive.h"
 #include "connector/session.h"
 #include "connector/transport_tls.h"
@@ -25,6 +26,15 @@
 
 /* A layer's words for the log: a sentence, and what OpenSSL says. */
 #define EXPLAIN_BYTES 192
+
+/* How long an acknowledgement waits for something else that goes to the broker: a frame of its own
+ * costs each process on the way a wake-up, more than all else it does for a message when there are
+ * few. Nobody waits for it: a broker's window is hundreds of messages, its deadlines are seconds.
+ */
+#define ACK_MS 2
+/* Clients that take fewer messages at once would be slowed by that. */
+#define ACK_WINDOW 128
+#define ACKS_FIRST 64
 
 #define FAULT 0xFF /* close_reasons.def: the caller's fault has the reason code */
 
@@ -66,10 +76,31 @@ static void on_reap(struct loop_garbage *garbage)
 
     conns->reaping = false;
     while ((c = TAILQ_FIRST(&conns->lists.in[CONN_CLOSED])) != NULL) {
-        assert(c->turn_flags == 0 && !c->ready);
+        assert((c->turn_flags & TURN_FLUSH) == 0 && !c->ready);
         free_buffers(c);
         conn_set_state(&conns->lists, c, CONN_FREE);
     }
+}
+
+static void on_ack_timer(struct timer *timer)
+{
+    CONTAINER_OF(timer, struct conns, ack_timer)->acks_due = true;
+}
+
+static void send_acks(struct conns *conns)
+{
+    for (uint32_t i = 0; i < conns->ack_count; i++) {
+        struct conn *c = conn_find(conns, conns->acks[i]);
+
+        if (c == NULL)
+            continue;
+        c->turn_flags &= (uint8_t)~TURN_ACK;
+        if (conn_is_open(c))
+            session_send_ack(c);
+    }
+    conns->ack_count = 0;
+    conns->acks_due = false;
+    loop_timer_cancel(conns->connector->loop, &conns->ack_timer);
 }
 
 /* Writes what this turn produced. Closing a connection meanwhile may add others, or it again. */
@@ -79,16 +110,14 @@ static void on_turn_end(void *arg)
     struct conn *c;
 
     while ((c = conns->turn) != NULL) {
-        uint8_t flags = c->turn_flags;
-
         conns->turn = c->turn_next;
         c->turn_next = NULL;
-        c->turn_flags = 0;
-        if ((flags & TURN_ACK) != 0 && conn_is_open(c))
-            session_send_ack(c);
-        if ((flags & TURN_FLUSH) != 0 && c->state != CONN_CLOSED)
+        c->turn_flags &= (uint8_t)~TURN_FLUSH;
+        if (c->state != CONN_CLOSED)
             conn_flush(c);
     }
+    if (conns->ack_count > 0 && (conns->acks_due || bus_is_sending(conns->connector->bus)))
+        send_acks(conns);
     session_resume_stalled(conns->connector);
     if (conns->ready_count == 0) /* else conns_run_ready does it */
         conns->connector->tls_steps = TLS_STEPS_PER_TURN;
@@ -108,6 +137,7 @@ int conns_create(struct connector *connector)
     conns->run_ready.fn = conns_run_ready;
     conns->run_ready.arg = conns;
     conns->reap.destroy = on_reap;
+    timer_init(&conns->ack_timer, on_ack_timer);
     r = loop_hook_add(connector->loop, on_turn_end, conns);
     if (r < 0) {
         free(conns);
@@ -139,6 +169,8 @@ void conns_destroy(struct conns *conns)
         free_buffers(c);
     }
     loop_unpost(conns->connector->loop, &conns->run_ready);
+    loop_timer_cancel(conns->connector->loop, &conns->ack_timer);
+    free(conns->acks);
     for (uint32_t i = 0; i < conns->chunk_count; i++)
         free(conns->chunks[i]);
     free(conns->chunks);
@@ -242,15 +274,45 @@ struct conn *conn_find(const struct conns *conns, uint64_t handle)
     return c;
 }
 
-void conn_mark(struct conn *c, enum turn_flag flag)
+void conn_flush_later(struct conn *c)
 {
     struct conns *conns = c->connector->conns;
 
-    if (c->turn_flags == 0) {
-        c->turn_next = conns->turn;
-        conns->turn = c;
+    if ((c->turn_flags & TURN_FLUSH) != 0)
+        return;
+    c->turn_flags |= TURN_FLUSH;
+    c->turn_next = conns->turn;
+    conns->turn = c;
+}
+
+static int grow_acks(struct conns *conns)
+{
+    uint32_t cap = conns->ack_cap == 0 ? ACKS_FIRST : conns->ack_cap * 2;
+    uint64_t *acks = reallocarray(conns->acks, cap, sizeof(*acks));
+
+    if (acks == NULL)
+        return ERR_NO_MEMORY;
+    conns->acks = acks;
+    conns->ack_cap = cap;
+    return 0;
+}
+
+void conn_ack_later(struct conn *c)
+{
+    struct conns *conns = c->connector->conns;
+
+    if ((c->turn_flags & TURN_ACK) != 0)
+        return;
+    if (conns->ack_count == conns->ack_cap && grow_acks(conns) < 0) {
+        conn_close(c, CLOSE_NO_MEMORY, NULL);
+        return;
     }
-    c->turn_flags |= (uint8_t)flag;
+    conns->acks[conns->ack_count++] = conn_handle(c);
+    c->turn_flags |= TURN_ACK;
+    if (c->client->receive_max < ACK_WINDOW)
+        conns->acks_due = true;
+    else if (!timer_armed(&conns->ack_timer))
+        loop_timer_add(c->connector->loop, &conns->ack_timer, ACK_MS);
 }
 
 struct buf conn_begin(struct conn *c)
@@ -268,7 +330,7 @@ void conn_end(struct conn *c, struct buf *buf)
     else if (over && conn_is_open(c))
         conn_flush(c); /* the socket may still take it: only a slow reader is closed */
     else
-        conn_mark(c, TURN_FLUSH);
+        conn_flush_later(c);
     if (over && conn_is_open(c) && outq_waiting(&c->outq) > c->connector->options.queue_bytes)
         conn_close(c, CLOSE_QUEUE_FULL, NULL);
 }
@@ -362,7 +424,7 @@ void conn_close(struct conn *c, enum close_reason reason, const struct mqtt_faul
         IGNORE_RESULT(outq_end(&c->outq, &out));
     }
     loop_timer_add(c->connector->loop, &c->timer, LINGER_MS);
-    conn_mark(c, TURN_FLUSH);
+    conn_flush_later(c);
 }
 
 void conn_close_explained(struct conn *c, enum close_reason reason)

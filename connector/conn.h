@@ -68,9 +68,9 @@ struct inbox_subscription {
     uint8_t qos, options;
 };
 
-enum turn_flag {                 /* why a connection is on the list for the end of the turn */
-                 TURN_FLUSH = 1, /* outq has to be written */
-                 TURN_ACK = 2    /* the broker has to be told what was acknowledged */
+enum turn_flag {                 /* what the end of a turn has to do for a connection */
+                 TURN_FLUSH = 1, /* outq has to be written: on the list of this turn */
+                 TURN_ACK = 2    /* the broker has to be told what was acknowledged: in acks */
 };
 
 /* The budget. 100,000 idle connections are 25 MB here plus a client (some 100 bytes) each; the
@@ -84,7 +84,7 @@ struct conn {
     uint32_t slot, generation;
     TAILQ_ENTRY(conn) state_link; /* conn_state.c */
     TAILQ_ENTRY(conn) ready_link; /* has input to handle without waiting for the socket */
-    struct conn *turn_next;       /* valid while turn_flags is not 0 */
+    struct conn *turn_next;       /* valid while TURN_FLUSH is set */
     struct timer timer;           /* what the state waits for: keepalive.c */
     uint64_t last_seen_ms;        /* last whole packet */
     uint8_t *in;                  /* whole and incomplete packets not handled yet, or NULL */
@@ -116,6 +116,10 @@ struct conns {
     struct conn_list ready;
     uint32_t ready_count;
     struct conn *turn; /* singly linked through turn_next */
+    uint64_t *acks;    /* handles of connections with TURN_ACK, some closed meanwhile */
+    uint32_t ack_count, ack_cap;
+    struct timer ack_timer;
+    bool acks_due; /* they have waited long enough */
     struct loop_task run_ready;
     struct loop_garbage reap;
     bool reaping; /* reap is waiting for the end of the turn */
@@ -169,8 +173,10 @@ struct buf conn_begin(struct conn *c);
 void conn_end(struct conn *c, struct buf *buf);
 /* text, or NULL when the client's Maximum Packet Size leaves no room for it. */
 const char *conn_reason_string(const struct conn *c, const char *text);
-/* Puts the connection on the list for the end of the turn. */
-void conn_mark(struct conn *c, enum turn_flag flag);
+/* Its output is written at the end of the turn. */
+void conn_flush_later(struct conn *c);
+/* The broker is told what the client acknowledged, with the next frame or in a few milliseconds. */
+void conn_ack_later(struct conn *c);
 
 /* For log calls: names the connection, and the client once it is known. Valid while c is. */
 struct log_subject conn_log(const struct conn *c);

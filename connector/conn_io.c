@@ -274,7 +274,7 @@ void conn_on_io(void *arg, uint32_t events)
 
     events = c->transport.ops->ready(&c->transport, events);
     if ((events & EPOLLOUT) != 0)
-        conn_mark(c, TURN_FLUSH);
+        conn_flush_later(c);
     if (c->state == CONN_DRAINING) {
         if ((events & ~(uint32_t)EPOLLOUT) != 0)
             discard(c);

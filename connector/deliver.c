@@ -94,7 +94,7 @@ static bool take_seq(struct conn *c, const struct wire_deliver *deliver)
         /* At most once a connection. If it was acknowledged, beyond a gap, the broker missed that.
          */
         c->connector->metrics.deliveries_repeated++;
-        conn_mark(c, TURN_ACK);
+        conn_ack_later(c);
         return false;
     }
     if (r < 0) {

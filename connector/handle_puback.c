@@ -13,6 +13,6 @@ void handle_puback(struct conn *c, const struct mqtt_puback *puback)
         return;
     }
     c->connector->metrics.pubacks++;
-    conn_mark(c, TURN_ACK);
+    conn_ack_later(c);
     deliver_held(c);
 }

@@ -175,7 +175,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
     if (!tell_broker)
         return;
     if ((c->turn_flags & TURN_ACK) != 0)
-        session_send_ack(c); /* acknowledged in this turn: CLOSE must not overtake it */
+        session_send_ack(c); /* not told yet: CLOSE must not overtake it */
     close = (struct wire_close){
         .conn = conn_handle(c),
         .epoch = c->client->epoch,

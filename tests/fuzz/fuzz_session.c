@@ -73,6 +73,11 @@ struct buf *bus_frame(struct bus *bus)
     return bus->up ? &bus->frame : NULL;
 }
 
+bool bus_is_sending(const struct bus *bus)
+{
+    return bus->up && bus->frame.len > 0;
+}
+
 bool bus_congested(const struct bus *bus)
 {
     (void)bus;
