@@ -88,6 +88,7 @@ void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t r
 /* 0 sent; ERR_AGAIN full; ERR_CLOSED the routing id is unknown to the socket. */
 static int send_frame(struct bus *bus, struct bytes routing_id, const struct buf *frame)
 {
+    zwatch_sent(bus->socket.watch);
     if (zmq_send(bus->socket.router, routing_id.data, routing_id.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) <
         0)
         return errno == EAGAIN ? ERR_AGAIN : ERR_CLOSED;

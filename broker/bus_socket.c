@@ -88,6 +88,10 @@ static int watch(struct bus_socket *s, zwatch_fn on_readable, void *arg, struct 
 
     if (r == 0)
         r = zwatch_create(s->broker->loop, s->monitor, on_monitor, s, &s->monitor_watch);
+    if (r == 0) {
+        zwatch_tells(s->watch); /* bus.c sends */
+        zwatch_tells(s->monitor_watch);
+    }
     return r < 0 ? err_set(et, r, "could not watch the ZeroMQ socket: %s", err_string(r)) : 0;
 }
 

@@ -7,8 +7,10 @@
  * only an alarm clock. A socket found readable is served at once and the wait becomes a poll; it is
  * served at most once a turn, so a flood on one can't keep the loop from its timers and clients.
  *
- * Cost: one zmq_getsockopt per watch and turn, well under a microsecond; a process watches one
- * socket per peer process, not per client. */
+ * Cost: one zmq_getsockopt per watch and turn, which is two system calls (poll and getpid) and up
+ * to 3 us where these are dear. Therefore a watch whose owner tells of every send (zwatch_tells) is
+ * asked only when something happened to it: a send, a wake, a call of its callback. After an answer
+ * "no" libzmq's mailbox sleeps, so that whatever comes next does ring the descriptor. */
 #include "common/zwatch.h"
 
 #include <errno.h>
@@ -37,6 +39,8 @@ struct zwatch {
     void *arg;
     loop_id io;           /* 0 when the socket can't be watched any more */
     uint64_t served_turn; /* fn was called in this turn */
+    bool tells;           /* the owner calls zwatch_sent */
+    bool quiet;           /* it does, and the last answer still holds */
 };
 
 /* A loop belongs to a thread, so the list of groups does too. One or two, in practice. */
@@ -64,6 +68,7 @@ static bool readable(struct zwatch *watch)
 /* fn may destroy its own watch, or any other. */
 static void serve(struct zwatch *watch)
 {
+    watch->quiet = false;
     watch->served_turn = watch->group->turn;
     watch->fn(watch->arg);
 }
@@ -76,9 +81,13 @@ static bool on_prepare(void *arg)
     group->turn++;
     for (struct zwatch *watch = group->watches; watch != NULL; watch = group->cursor) {
         group->cursor = watch->next;
-        if (watch->io != 0 && readable(watch)) {
+        if (watch->io == 0 || watch->quiet)
+            continue;
+        if (readable(watch)) {
             serve(watch);
             work = true;
+        } else {
+            watch->quiet = watch->tells;
         }
     }
     return work;
@@ -89,7 +98,12 @@ static void on_alarm(void *arg, uint32_t events)
     struct zwatch *watch = arg;
 
     (void)events; /* whatever rang, ZMQ_EVENTS knows */
-    if (readable(watch) && watch->served_turn != watch->group->turn)
+    if (!readable(watch)) {
+        watch->quiet = watch->tells;
+        return;
+    }
+    watch->quiet = false;
+    if (watch->served_turn != watch->group->turn)
         serve(watch);
 }
 
@@ -177,6 +191,16 @@ fail:
     free(watch);
     drop_group(group);
     return r;
+}
+
+void zwatch_tells(struct zwatch *watch)
+{
+    watch->tells = true;
+}
+
+void zwatch_sent(struct zwatch *watch)
+{
+    watch->quiet = false;
 }
 
 void zwatch_destroy(struct zwatch *watch)

@@ -77,6 +77,8 @@ int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context,
     r = zwatch_create(loop, s->dealer, config->on_readable, config->arg, &s->dealer_watch);
     if (r < 0)
         goto fail;
+    zwatch_tells(s->monitor_watch);
+    zwatch_tells(s->dealer_watch);
     if (zmq_connect(s->dealer, config->endpoint) < 0) {
         r = ERR_CONFIG;
         goto fail;
@@ -121,6 +123,7 @@ int bus_socket_send(struct bus_socket *s, const struct buf *frame)
 {
     int r;
 
+    zwatch_sent(s->dealer_watch);
     do
         r = zmq_send(s->dealer, frame->data, frame->len, ZMQ_DONTWAIT);
     while (r < 0 && errno == EINTR);
