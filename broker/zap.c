@@ -92,6 +92,17 @@ static void reply(struct zap *zap, const struct request *request, const char *st
     send_part(zap, "", 0, 0);
 }
 
+/* As operators know it: ZeroMQ writes IPv4 addresses in the form of IPv6, since the ROUTER takes
+ * both. */
+static const char *address_of(const struct request *request)
+{
+    static const char mapped[] = "::ffff:";
+    const char *address = request->part[PART_ADDRESS].data;
+
+    return strncmp(address, mapped, sizeof(mapped) - 1) == 0 ? address + sizeof(mapped) - 1
+                                                             : address;
+}
+
 static void answer(struct zap *zap, const struct request *request)
 {
     char key[CURVE_KEY_SIZE];
@@ -109,14 +120,14 @@ static void answer(struct zap *zap, const struct request *request)
     name = curve_clients_find(zap->config.clients, key);
     if (name) {
         ++*zap->config.accepted;
-        log_debug(NULL, "let in %s with the key \"%s\"", request->part[PART_ADDRESS].data, name);
+        log_debug(NULL, "let in %s with the key \"%s\"", address_of(request), name);
         reply(zap, request, "200", "OK", key);
         return;
     }
     ++*zap->config.refused;
     log_limited(loop_now_ms(zap->config.loop), LOG_WARNING, NULL,
                 "refused a connection from %s: its key %s is not among listen.curve.clients",
-                request->part[PART_ADDRESS].data, key);
+                address_of(request), key);
     reply(zap, request, "400", "unknown key", "");
 }
 
