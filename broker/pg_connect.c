@@ -116,12 +116,12 @@ static void found(struct pg_connect *search)
 {
     struct err_text et = {""};
     PGconn *conn = search->conn;
-    char text[512];
+    char text[2 * sizeof(et.text)];
 
     if (pg_target_judge(search->target, &search->server, &et) < 0) {
         search->target->metrics->database_servers_refused++;
-        snprintf(text, sizeof(text), "%s port %s is %s", PQhost(conn) ?: "", PQport(conn) ?: "",
-                 et.text);
+        snprintf(text, sizeof(text), "%.300s port %.100s is %s", PQhost(conn) ?: "",
+                 PQport(conn) ?: "", et.text);
         give_up_host(search, text);
         return;
     }

@@ -169,7 +169,7 @@ static PGconn *try_host(struct pg_target *target, unsigned host, struct pg_serve
         PQclear(result);
         if (r == 0 && pg_target_judge(target, ret_server, &et) == 0)
             return conn;
-        snprintf(why + len, size - len, "%s%s port %s is %s", len > 0 ? "; " : "",
+        snprintf(why + len, size - len, "%s%.100s port %.50s is %.200s", len > 0 ? "; " : "",
                  PQhost(conn) ?: "", PQport(conn) ?: "", et.text);
     } else {
         snprintf(why + len, size - len, "%s%.*s", len > 0 ? "; " : "",
