@@ -61,7 +61,7 @@ struct peer *bus_peer(struct broker *broker, uint64_t id)
 struct buf *bus_out(struct broker *broker, struct peer *peer)
 {
     if (peer->out.len == 0)
-        wire_begin(&peer->out);
+        wire_begin(&peer->out, broker->generation);
     if (!peer->out_queued) {
         peer->out_queued = true;
         TAILQ_INSERT_TAIL(&broker->bus->out, peer, out_link);
@@ -182,14 +182,15 @@ static void on_heartbeat(struct timer *timer)
 
 /* --- receiving --- */
 
-static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal reason,
-                   const char *text)
+/* version: of the peer's frames, which decides what it can read. */
+static void refuse_version(struct bus *bus, struct bytes routing_id, uint8_t version,
+                           enum wire_refusal reason, const char *text)
 {
     struct buf frame = {0};
     int r;
 
     bus->broker->metrics.frames_refused++;
-    wire_begin(&frame);
+    wire_begin_refusal(&frame, version);
     wire_put_refuse(&frame, &(struct wire_refuse){.version = WIRE_VERSION,
                                                   .reason = (uint8_t)reason,
                                                   .text = bytes_of_string(text)});
@@ -199,16 +200,24 @@ static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal r
                 r < 0 ? " (its sender is gone)" : "");
 }
 
+static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal reason,
+                   const char *text)
+{
+    refuse_version(bus, routing_id, WIRE_VERSION, reason, text);
+}
+
 static void welcome(struct bus *bus, struct peer *peer)
 {
     const struct options *o = &bus->broker->options;
-    struct wire_welcome record = {.generation = bus->broker->generation,
-                                  .credit = o->credit,
+    const struct wire_member itself = {.name = bytes_of_string(bus->name),
+                                       .endpoint = bytes_of_string(o->listen_endpoint)};
+    struct wire_welcome record = {.credit = o->credit,
                                   .heartbeat_ms = o->heartbeat_ms,
-                                  .name = bytes_of_string(bus->name)};
+                                  .name = itself.name,
+                                  .members = {.generation = bus->broker->generation}};
 
     memcpy(record.instance, bus->instance, WIRE_INSTANCE_SIZE);
-    wire_put_welcome(bus_out(bus->broker, peer), &record);
+    wire_put_welcome(bus_out(bus->broker, peer), &record, &itself, 1);
 }
 
 /* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced.
@@ -297,7 +306,7 @@ static void take_frame(struct bus *bus, struct bytes routing_id, const char *key
         char text[96];
 
         snprintf(text, sizeof(text), "wire version %u, expected %u", version, WIRE_VERSION);
-        refuse(bus, routing_id, WIRE_REFUSED_VERSION, text);
+        refuse_version(bus, routing_id, version, WIRE_REFUSED_VERSION, text);
         return;
     }
     if (r < 0) {

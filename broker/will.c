@@ -38,7 +38,7 @@ static void publish(struct will *will)
         will_done(broker, will->peer, will->conn);
     } else {
         will->publish.token = will->conn; /* names the Will in WILL_DONE */
-        wire_put_publish(&record, &will->publish);
+        wire_put_publish(&record, WIRE_PUBLISH, &will->publish);
         if (buf_ok(&record))
             publish_on_record(broker, will->peer, &will->publish,
                               bytes_of(record.data, (uint32_t)record.len));

@@ -1,13 +1,15 @@
 /* wire - the records that connectors and brokers exchange. Encode and decode, no I/O, no state.
  * docs/wire.md describes the protocol; this header its records, in the order of a connection's
- * life.
+ * life. Brokers speak it among themselves as well: whoever made the link is the connector then.
  *
- * A frame is one ZeroMQ message: a header of four bytes ('B', 'K', version, 0) and any number of
- * records. A record is a u32 length (of what follows it), a u8 type and the fields in the order of
- * the struct. Integers are little-endian; a string is u8 length + bytes (names), bytes are u32
- * length + bytes, a list is u16 count + elements.
+ * A frame is one ZeroMQ message: a header ('B', 'K', version, 0, and the u64 generation of
+ * ownership that its sender believes in) and any number of records. A record is a u32 length (of
+ * what follows it), a u8 type and the fields in the order of the struct. Integers are
+ * little-endian; a string is u8 length + bytes (names), bytes are u32 length + bytes, a list is u16
+ * count + elements.
  *
- * A frame of another version is refused as a whole; REFUSE has the same layout in every version.
+ * A frame of another version is refused as a whole, in a frame that the other version reads: REFUSE
+ * has the same layout in every version, and wire_begin_refusal knows the older header.
  * Decoded structs borrow from the frame. Each wire_put_* appends one record to a frame begun with
  * wire_begin; look at buf_ok once before sending. */
 #ifndef BECKON_COMMON_WIRE_H
@@ -18,8 +20,8 @@
 #include "common/err.h"
 #include "common/mid.h"
 
-#define WIRE_VERSION 3
-#define WIRE_HEADER_SIZE 4
+#define WIRE_VERSION 4
+#define WIRE_HEADER_SIZE 12
 #define WIRE_INSTANCE_SIZE 16 /* random, one per process start */
 
 enum wire_type {
@@ -46,6 +48,9 @@ enum wire_type {
     WIRE_READ = 26,     /* me/read */
     WIRE_SHOWN = 27,    /* me/shown */
     WIRE_ENDED = 28,    /* a session that ended, of which CLOSED has not come */
+    WIRE_COPY = 29,     /* a message for its sender's other devices; answered with PUBLISHED */
+    /* between brokers */
+    WIRE_PUSH_GONE = 30, /* a registration belongs to somebody else; answered with PUBLISHED */
     /* broker to connector */
     WIRE_WELCOME = 40,
     WIRE_OPENED = 41,
@@ -56,7 +61,8 @@ enum wire_type {
     WIRE_KICK = 46,
     WIRE_WILL_DONE = 47, /* the Will of that connection was published or is not wanted any more */
     WIRE_DOUBT = 48,     /* the client is doubtful: tell when it speaks */
-    WIRE_CLOSED = 49 /* answers CLOSE and ENDED: what the connection acknowledged is committed */
+    WIRE_CLOSED = 49, /* answers CLOSE and ENDED: what the connection acknowledged is committed */
+    WIRE_MEMBERS = 50 /* another view of who the brokers are */
 };
 
 struct wire_refuse {
@@ -72,17 +78,36 @@ enum wire_refusal {
     WIRE_REFUSED_KEY = 5        /* the connector's key is not allowed any more */
 };
 
+enum wire_peer_kind { WIRE_PEER_CONNECTOR = 1, WIRE_PEER_BROKER = 2 };
 struct wire_hello {
     uint8_t instance[WIRE_INSTANCE_SIZE];
-    struct bytes name; /* string: "connector/0", for logs */
+    uint8_t kind;      /* enum wire_peer_kind */
+    struct bytes name; /* string: "connector/0", for logs; of a broker its name as a member */
+};
+
+/* A list as it lies in the frame; read with the wire_*_next functions. */
+struct wire_list {
+    uint16_t count;
+    struct bytes encoded;
+};
+
+struct wire_member {
+    struct bytes name;     /* string */
+    struct bytes endpoint; /* bytes: a host name of a legal length makes it longer than 255 */
+};
+
+/* Who the brokers are; common/members.h keeps it. */
+struct wire_members {
+    uint64_t generation;   /* of ownership */
+    struct wire_list list; /* struct wire_member, ascending by name */
 };
 
 struct wire_welcome {
     uint8_t instance[WIRE_INSTANCE_SIZE]; /* another one than before: the broker restarted */
-    uint64_t generation;                  /* of ownership */
-    uint32_t credit;       /* SUBSCRIBE, UNSUBSCRIBE and PUBLISH not yet answered, at most */
+    uint32_t credit;       /* requests (what PUBLISHED or SUBACK answers) unanswered, at most */
     uint32_t heartbeat_ms; /* interval of PING; three silent ones end the link */
-    struct bytes name;     /* string: "broker/0" */
+    struct bytes name;     /* string: its own, "broker/0" */
+    struct wire_members members;
 };
 
 enum wire_device_state { WIRE_FOREGROUND = 1, WIRE_BACKGROUND = 2 };
@@ -120,12 +145,6 @@ struct wire_subscription {
     uint8_t qos;         /* granted: 0 or 1 */
     uint8_t options;     /* MQTT 5 subscription options byte without QoS; 0 for 3.1.1 */
     uint32_t id;         /* Subscription Identifier, 0 = none */
-};
-
-/* A list as it lies in the frame; read with the wire_*_next functions. */
-struct wire_list {
-    uint16_t count;
-    struct bytes encoded;
 };
 
 /* What a connection's client has of what was PUBLISHed to it in one kind of topic: messages, or
@@ -175,6 +194,8 @@ struct wire_suback {
     struct bytes codes; /* string: one MQTT 5 reason code a filter */
 };
 
+/* PUBLISH, to the owner of the recipient; and COPY, to the owner of the sender, where that is
+ * another broker: with the MID under which the message was stored. */
 struct wire_publish {
     uint64_t token; /* as in wire_subscribe; ascending in the order of sending */
     uint64_t conn;  /* 0 when there is none any more (a Will) */
@@ -197,7 +218,9 @@ struct wire_signal {
 
 struct wire_published {
     uint64_t token;
-    uint8_t reason; /* MQTT 5 PUBACK reason code; 0 = committed */
+    uint8_t reason;    /* MQTT 5 PUBACK reason code; 0 = committed */
+    bool has_stored;   /* when false, stored is not encoded */
+    struct mid stored; /* the KEY was used before: the message is stored under this MID */
 };
 
 struct wire_ack { /* ACK and NOTIFIED */
@@ -248,6 +271,13 @@ struct wire_shown {
     uint64_t token;
     struct bytes user, device; /* strings */
     struct wire_list mids;     /* struct mid */
+};
+
+struct wire_push_gone {
+    uint64_t token;
+    struct bytes user; /* string: whose registration it was */
+    uint64_t device_no;
+    struct bytes push_token; /* bytes: forgotten only if it is this one still */
 };
 
 struct wire_close {
@@ -316,13 +346,14 @@ struct wire_record {
         struct wire_refuse refuse;
         struct wire_hello hello;
         struct wire_welcome welcome;
+        struct wire_members members;
         struct wire_announce announce;
         struct wire_ended ended;
         struct wire_open open;
         struct wire_opened opened;
         struct wire_subscribe subscribe;
         struct wire_suback suback;
-        struct wire_publish publish;
+        struct wire_publish publish; /* and COPY */
         struct wire_signal signal;
         struct wire_published published;
         struct wire_ack ack;
@@ -332,6 +363,7 @@ struct wire_record {
         struct wire_push push;
         struct wire_read read;
         struct wire_shown shown;
+        struct wire_push_gone push_gone;
         struct wire_close close;
         struct wire_pending_will pending_will;
         struct wire_deliver deliver;
@@ -341,14 +373,21 @@ struct wire_record {
     };
 };
 
-/* Starts a frame: puts the header. */
-void wire_begin(struct buf *frame);
+/* Starts a frame: puts the header. generation: of the view that the sender believes in, 0 = none
+ * yet. */
+void wire_begin(struct buf *frame, uint64_t generation);
+/* Starts the frame of a REFUSE for a peer whose frames are of that version: with the header that it
+ * reads. Newer peers than this program get its own, which is theirs to know. */
+void wire_begin_refusal(struct buf *frame, uint8_t version);
 
 void wire_put_empty(struct buf *frame, enum wire_type type); /* PING, ANNOUNCE_END */
 void wire_put_refuse(struct buf *frame, const struct wire_refuse *record);
 void wire_put_hello(struct buf *frame, const struct wire_hello *record);
-void wire_put_welcome(struct buf *frame, const struct wire_welcome *record);
 /* Lists are given as arrays; the wire_list members of the structs are ignored. */
+void wire_put_welcome(struct buf *frame, const struct wire_welcome *record,
+                      const struct wire_member *members, uint16_t member_count);
+void wire_put_members(struct buf *frame, uint64_t generation, const struct wire_member *members,
+                      uint16_t member_count);
 struct wire_seqs {
     const uint64_t *more, *sent;
     uint16_t more_count, sent_count;
@@ -365,7 +404,8 @@ void wire_put_opened(struct buf *frame, const struct wire_opened *record,
 void wire_put_subscribe(struct buf *frame, enum wire_type type, const struct wire_subscribe *record,
                         const struct wire_subscription *subscriptions, uint16_t subscription_count);
 void wire_put_suback(struct buf *frame, const struct wire_suback *record);
-void wire_put_publish(struct buf *frame, const struct wire_publish *record);
+/* type: WIRE_PUBLISH or WIRE_COPY. */
+void wire_put_publish(struct buf *frame, enum wire_type type, const struct wire_publish *record);
 void wire_put_signal(struct buf *frame, const struct wire_signal *record);
 void wire_put_published(struct buf *frame, const struct wire_published *record);
 /* type: WIRE_ACK or WIRE_NOTIFIED. */
@@ -379,6 +419,7 @@ void wire_put_push(struct buf *frame, const struct wire_push *record);
 void wire_put_read(struct buf *frame, const struct wire_read *record);
 void wire_put_shown(struct buf *frame, const struct wire_shown *record, const struct mid *mids,
                     uint16_t mid_count);
+void wire_put_push_gone(struct buf *frame, const struct wire_push_gone *record);
 void wire_put_close(struct buf *frame, const struct wire_close *record);
 void wire_put_will(struct buf *frame, const struct wire_pending_will *record);
 /* Uses encoded_body as it is; body is ignored. */
@@ -397,11 +438,17 @@ MUST_CHECK int wire_get_body(struct bytes encoded, struct wire_body *ret_body);
 void wire_put_raw(struct buf *frame, struct bytes record);
 /* Sets the resend flag of an encoded request in place, if its type has one. */
 void wire_mark_resend(uint8_t *record, size_t len);
+/* Sets the token of an encoded request in place: it has another name on another link. */
+void wire_set_token(uint8_t *record, size_t len, uint64_t token);
+/* Makes the COPY of an encoded PUBLISH of it in place. stored: the MID that PUBLISHED named; that
+ * one's copy may be there already, so resend is set then. NULL: the message has its own. */
+void wire_mark_copy(uint8_t *record, size_t len, const struct mid *stored);
 /* Sets what is left of the session in an encoded WIRE_ENDED record in place. */
 void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s);
 
 struct wire_reader {
     struct bytes rest;
+    uint64_t generation; /* that the frame's sender believes in */
 };
 /* Checks the frame's header. 0; ERR_VERSION (a Beckon frame of another version, *ret_version says
  * which); ERR_MALFORMED. */
@@ -413,6 +460,7 @@ MUST_CHECK int wire_next(struct wire_reader *reader, struct wire_record *ret_rec
 
 /* Take the first element off list. 1, or 0 at the end. wire_next has validated the list. */
 MUST_CHECK int wire_subscription_next(struct wire_list *list, struct wire_subscription *ret);
+MUST_CHECK int wire_member_next(struct wire_list *list, struct wire_member *ret);
 MUST_CHECK int wire_seq_next(struct wire_list *list, uint64_t *ret_seq);
 MUST_CHECK int wire_mid_next(struct wire_list *list, struct mid *ret_mid);
 

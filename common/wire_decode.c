@@ -1,8 +1,7 @@
 /* The decoding half of wire.h. What arrives here was sent by a peer process, which may be broken or
- * not even ours, so nothing is believed: a cursor hands out only bytes that are there, and once it
- * has run out, or a field is outside its range, it stays `bad` and hands out zeros. A decoder so
- * reads its fields straight through and is checked once, at its end; there it must also have used
- * up the record, so that a layout that one side doesn't know is never half understood.
+ * not even ours, so nothing is believed (wire_cursor.h). A decoder reads its fields straight
+ * through and is checked once, at its end; there it must also have used up the record, so that a
+ * layout that one side doesn't know is never half understood.
  *
  * No copy: strings and bytes point into the frame. Lists are walked once here, so that reading them
  * later can't fail. The order of the get_ calls is that of the put_ calls in wire_encode.c. */
@@ -11,108 +10,9 @@
 #include <assert.h>
 
 #include "common/auto.h"
+#include "common/wire_cursor.h"
 
-#define LENGTH_SIZE 4
-
-struct cursor {
-    const uint8_t *at;
-    uint32_t left;
-    bool bad;
-};
-
-static const uint8_t *take(struct cursor *cursor, uint32_t len)
-{
-    if (cursor->bad || len > cursor->left) {
-        cursor->bad = true;
-        return NULL;
-    }
-    const uint8_t *data = cursor->at;
-    if (len != 0) /* at may be NULL, which knows no arithmetic, when nothing is left */
-        cursor->at += len;
-    cursor->left -= len;
-    return data;
-}
-
-static uint64_t get_le(struct cursor *cursor, unsigned size)
-{
-    const uint8_t *data = take(cursor, size);
-    uint64_t value = 0;
-
-    if (data == NULL)
-        return 0;
-    for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)data[i] << (8 * i);
-    return value;
-}
-
-static uint8_t get_u8(struct cursor *cursor)
-{
-    return (uint8_t)get_le(cursor, 1);
-}
-
-static uint16_t get_u16(struct cursor *cursor)
-{
-    return (uint16_t)get_le(cursor, 2);
-}
-
-static uint32_t get_u32(struct cursor *cursor)
-{
-    return (uint32_t)get_le(cursor, 4);
-}
-
-static uint64_t get_u64(struct cursor *cursor)
-{
-    return get_le(cursor, 8);
-}
-
-/* A byte from min to max. */
-static uint8_t get_in(struct cursor *cursor, uint8_t min, uint8_t max)
-{
-    uint8_t value = get_u8(cursor);
-
-    if (value < min || value > max)
-        cursor->bad = true;
-    return value;
-}
-
-static bool get_bool(struct cursor *cursor)
-{
-    return get_in(cursor, 0, 1) == 1;
-}
-
-static uint8_t get_target(struct cursor *cursor)
-{
-    uint8_t kind = get_u8(cursor);
-
-    if (kind != WIRE_TO_USER && kind != WIRE_TO_GROUP)
-        cursor->bad = true;
-    return kind;
-}
-
-static void get_octets(struct cursor *cursor, uint8_t *to, uint32_t len)
-{
-    const uint8_t *data = take(cursor, len);
-
-    if (data != NULL)
-        memcpy(to, data, len);
-}
-
-static struct bytes get_run(struct cursor *cursor, uint32_t len)
-{
-    const uint8_t *data = take(cursor, len);
-
-    return data == NULL ? (struct bytes){0} : bytes_of(data, len);
-}
-
-static struct bytes get_string(struct cursor *cursor)
-{
-    return get_run(cursor, get_u8(cursor));
-}
-
-static struct bytes get_bytes(struct cursor *cursor)
-{
-    return get_run(cursor, get_u32(cursor));
-}
+#define FIXED_HEADER_SIZE 4 /* 'B', 'K', version, 0 */
 
 static void get_subscription(struct cursor *cursor, struct wire_subscription *subscription)
 {
@@ -133,6 +33,26 @@ static struct wire_list get_subscriptions(struct cursor *cursor)
         get_subscription(cursor, &checked);
     list.encoded = bytes_of(start, left - cursor->left);
     return list;
+}
+
+static void get_member(struct cursor *cursor, struct wire_member *member)
+{
+    member->name = get_string(cursor);
+    member->endpoint = get_bytes(cursor);
+}
+
+static struct wire_members get_member_list(struct cursor *cursor)
+{
+    struct wire_members members = {.generation = get_u64(cursor)};
+    struct wire_member checked;
+
+    members.list.count = get_u16(cursor);
+    const uint8_t *start = cursor->at;
+    uint32_t left = cursor->left;
+    for (uint16_t i = 0; i < members.list.count && !cursor->bad; i++)
+        get_member(cursor, &checked);
+    members.list.encoded = bytes_of(start, left - cursor->left);
+    return members;
 }
 
 static struct wire_list get_seqs(struct cursor *cursor)
@@ -212,16 +132,22 @@ static void get_refuse(struct cursor *cursor, struct wire_record *record)
 static void get_hello(struct cursor *cursor, struct wire_record *record)
 {
     get_octets(cursor, record->hello.instance, WIRE_INSTANCE_SIZE);
+    record->hello.kind = get_in(cursor, WIRE_PEER_CONNECTOR, WIRE_PEER_BROKER);
     record->hello.name = get_string(cursor);
 }
 
 static void get_welcome(struct cursor *cursor, struct wire_record *record)
 {
     get_octets(cursor, record->welcome.instance, WIRE_INSTANCE_SIZE);
-    record->welcome.generation = get_u64(cursor);
     record->welcome.credit = get_u32(cursor);
     record->welcome.heartbeat_ms = get_u32(cursor);
     record->welcome.name = get_string(cursor);
+    record->welcome.members = get_member_list(cursor);
+}
+
+static void get_members(struct cursor *cursor, struct wire_record *record)
+{
+    record->members = get_member_list(cursor);
 }
 
 static void get_announce(struct cursor *cursor, struct wire_record *record)
@@ -309,6 +235,9 @@ static void get_published(struct cursor *cursor, struct wire_record *record)
 {
     record->published.token = get_u64(cursor);
     record->published.reason = get_u8(cursor);
+    record->published.has_stored = get_bool(cursor);
+    if (record->published.has_stored)
+        get_octets(cursor, record->published.stored.octets, MID_SIZE);
 }
 
 static void get_ack(struct cursor *cursor, struct wire_record *record)
@@ -363,6 +292,14 @@ static void get_shown(struct cursor *cursor, struct wire_record *record)
     record->shown.device = get_string(cursor);
     record->shown.mids.count = get_u16(cursor);
     record->shown.mids.encoded = get_run(cursor, record->shown.mids.count * (uint32_t)MID_SIZE);
+}
+
+static void get_push_gone(struct cursor *cursor, struct wire_record *record)
+{
+    record->push_gone.token = get_u64(cursor);
+    record->push_gone.user = get_string(cursor);
+    record->push_gone.device_no = get_u64(cursor);
+    record->push_gone.push_token = get_bytes(cursor);
 }
 
 static void get_state(struct cursor *cursor, struct wire_record *record)
@@ -451,6 +388,8 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_READ] = get_read,
     [WIRE_SHOWN] = get_shown,
     [WIRE_ENDED] = get_ended,
+    [WIRE_COPY] = get_publish,
+    [WIRE_PUSH_GONE] = get_push_gone,
     [WIRE_WELCOME] = get_welcome,
     [WIRE_OPENED] = get_opened,
     [WIRE_SUBACK] = get_suback,
@@ -461,18 +400,23 @@ static void (*const decoders[])(struct cursor *cursor, struct wire_record *recor
     [WIRE_WILL_DONE] = get_conn,
     [WIRE_DOUBT] = get_session,
     [WIRE_CLOSED] = get_conn,
+    [WIRE_MEMBERS] = get_members,
 };
 
 int wire_open_frame(struct bytes frame, struct wire_reader *ret_reader, uint8_t *ret_version)
 {
-    if (frame.len < WIRE_HEADER_SIZE || frame.data[0] != 'B' || frame.data[1] != 'K')
+    /* That much every version has. */
+    if (frame.len < FIXED_HEADER_SIZE || frame.data[0] != 'B' || frame.data[1] != 'K')
         return ERR_MALFORMED;
     *ret_version = frame.data[2];
     if (frame.data[2] != WIRE_VERSION)
         return ERR_VERSION;
-    if (frame.data[3] != 0)
+    if (frame.len < WIRE_HEADER_SIZE || frame.data[3] != 0)
         return ERR_MALFORMED;
-    ret_reader->rest = bytes_of(frame.data + WIRE_HEADER_SIZE, frame.len - WIRE_HEADER_SIZE);
+    struct cursor cursor = {.at = frame.data + FIXED_HEADER_SIZE,
+                            .left = frame.len - FIXED_HEADER_SIZE};
+    ret_reader->generation = get_u64(&cursor);
+    ret_reader->rest = bytes_of(cursor.at, cursor.left);
     return 0;
 }
 
@@ -516,6 +460,19 @@ int wire_subscription_next(struct wire_list *list, struct wire_subscription *ret
     if (list->count == 0)
         return 0;
     get_subscription(&cursor, ret);
+    assert(!cursor.bad); /* wire_next walked the list */
+    list->encoded = bytes_of(cursor.at, cursor.left);
+    list->count--;
+    return 1;
+}
+
+int wire_member_next(struct wire_list *list, struct wire_member *ret)
+{
+    struct cursor cursor = {.at = list->encoded.data, .left = list->encoded.len};
+
+    if (list->count == 0)
+        return 0;
+    get_member(&cursor, ret);
     assert(!cursor.bad); /* wire_next walked the list */
     list->encoded = bytes_of(cursor.at, cursor.left);
     list->count--;

@@ -4,25 +4,46 @@
  * fails the whole frame, as running out of memory does: buf_ok says so before anything is sent.
  *
  * The layout of each record is the order of its put_ calls below; wire_decode.c has the same order
- * of get_ calls. tests/unit/common/wire_samples.h holds the bytes of every record of version 3. */
+ * of get_ calls. tests/unit/common/wire_samples.h holds the bytes of every record of version 4. */
 #include "common/wire.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define STRING_MAX 255 /* its length is one byte */
 #define LENGTH_SIZE 4
-/* Of the resend flag in a PUBLISH record: length, type, token, conn, mid; in a STATE record:
- * length, type, token, conn, epoch. */
-#define PUBLISH_RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + MID_SIZE)
+/* Every request begins with its token, after length and type. */
+#define TOKEN_OFFSET (LENGTH_SIZE + 1)
+/* Of the MID in a PUBLISH or COPY record: length, type, token, conn; of the resend flag after it;
+ * in a STATE record: length, type, token, conn, epoch. */
+#define PUBLISH_MID_OFFSET (LENGTH_SIZE + 1 + 8 + 8)
+#define PUBLISH_RESEND_OFFSET (PUBLISH_MID_OFFSET + MID_SIZE)
 #define STATE_RESEND_OFFSET (LENGTH_SIZE + 1 + 8 + 8 + 8)
 /* Of what is left of the session in an ENDED record: length, type, conn, epoch. */
 #define ENDED_EXPIRY_OFFSET (LENGTH_SIZE + 1 + 8 + 8)
 
-void wire_begin(struct buf *frame)
+/* Versions up to this one had no generation in the header. */
+#define LAST_SHORT_HEADER 3
+
+static void put_header(struct buf *frame, uint8_t version)
 {
-    const uint8_t header[WIRE_HEADER_SIZE] = {'B', 'K', WIRE_VERSION, 0};
+    const uint8_t header[] = {'B', 'K', version, 0};
 
     buf_put(frame, header, sizeof(header));
+}
+
+void wire_begin(struct buf *frame, uint64_t generation)
+{
+    put_header(frame, WIRE_VERSION);
+    buf_put_le64(frame, generation);
+}
+
+void wire_begin_refusal(struct buf *frame, uint8_t version)
+{
+    if (version <= LAST_SHORT_HEADER)
+        put_header(frame, version);
+    else
+        wire_begin(frame, 0);
 }
 
 /* Returns where the record starts, for record_end. */
@@ -162,19 +183,41 @@ void wire_put_hello(struct buf *frame, const struct wire_hello *record)
     size_t start = record_begin(frame, WIRE_HELLO);
 
     buf_put(frame, record->instance, WIRE_INSTANCE_SIZE);
+    buf_put_u8(frame, record->kind);
     put_string_cut(frame, record->name);
     record_end(frame, start);
 }
 
-void wire_put_welcome(struct buf *frame, const struct wire_welcome *record)
+static void put_members(struct buf *frame, uint64_t generation, const struct wire_member *members,
+                        uint16_t count)
+{
+    buf_put_le64(frame, generation);
+    buf_put_le16(frame, count);
+    for (uint16_t i = 0; i < count; i++) {
+        put_string(frame, members[i].name);
+        put_bytes(frame, members[i].endpoint);
+    }
+}
+
+void wire_put_welcome(struct buf *frame, const struct wire_welcome *record,
+                      const struct wire_member *members, uint16_t member_count)
 {
     size_t start = record_begin(frame, WIRE_WELCOME);
 
     buf_put(frame, record->instance, WIRE_INSTANCE_SIZE);
-    buf_put_le64(frame, record->generation);
     buf_put_le32(frame, record->credit);
     buf_put_le32(frame, record->heartbeat_ms);
-    put_string_cut(frame, record->name);
+    put_string(frame, record->name);
+    put_members(frame, record->members.generation, members, member_count);
+    record_end(frame, start);
+}
+
+void wire_put_members(struct buf *frame, uint64_t generation, const struct wire_member *members,
+                      uint16_t member_count)
+{
+    size_t start = record_begin(frame, WIRE_MEMBERS);
+
+    put_members(frame, generation, members, member_count);
     record_end(frame, start);
 }
 
@@ -253,9 +296,10 @@ void wire_put_suback(struct buf *frame, const struct wire_suback *record)
     record_end(frame, start);
 }
 
-void wire_put_publish(struct buf *frame, const struct wire_publish *record)
+void wire_put_publish(struct buf *frame, enum wire_type type, const struct wire_publish *record)
 {
-    size_t start = record_begin(frame, WIRE_PUBLISH);
+    assert(type == WIRE_PUBLISH || type == WIRE_COPY);
+    size_t start = record_begin(frame, type);
 
     buf_put_le64(frame, record->token);
     buf_put_le64(frame, record->conn);
@@ -293,6 +337,9 @@ void wire_put_published(struct buf *frame, const struct wire_published *record)
 
     buf_put_le64(frame, record->token);
     buf_put_u8(frame, record->reason);
+    put_bool(frame, record->has_stored);
+    if (record->has_stored)
+        put_mid(frame, &record->stored);
     record_end(frame, start);
 }
 
@@ -383,6 +430,17 @@ void wire_put_shown(struct buf *frame, const struct wire_shown *record, const st
     buf_put_le16(frame, mid_count);
     for (uint16_t i = 0; i < mid_count; i++)
         put_mid(frame, &mids[i]);
+    record_end(frame, start);
+}
+
+void wire_put_push_gone(struct buf *frame, const struct wire_push_gone *record)
+{
+    size_t start = record_begin(frame, WIRE_PUSH_GONE);
+
+    buf_put_le64(frame, record->token);
+    put_string(frame, record->user);
+    buf_put_le64(frame, record->device_no);
+    put_bytes(frame, record->push_token);
     record_end(frame, start);
 }
 
@@ -484,10 +542,28 @@ void wire_mark_resend(uint8_t *record, size_t len)
 {
     assert(len > LENGTH_SIZE);
 
-    if (record[LENGTH_SIZE] == WIRE_PUBLISH)
+    if (record[LENGTH_SIZE] == WIRE_PUBLISH || record[LENGTH_SIZE] == WIRE_COPY)
         record[PUBLISH_RESEND_OFFSET] = 1;
     else if (record[LENGTH_SIZE] == WIRE_STATE)
         record[STATE_RESEND_OFFSET] = 1;
+}
+
+void wire_set_token(uint8_t *record, size_t len, uint64_t token)
+{
+    assert(len >= TOKEN_OFFSET + 8);
+
+    for (unsigned i = 0; i < 8; i++)
+        record[TOKEN_OFFSET + i] = (uint8_t)(token >> (8 * i));
+}
+
+void wire_mark_copy(uint8_t *record, size_t len, const struct mid *stored)
+{
+    assert(len > PUBLISH_RESEND_OFFSET && record[LENGTH_SIZE] == WIRE_PUBLISH);
+
+    record[LENGTH_SIZE] = WIRE_COPY;
+    record[PUBLISH_RESEND_OFFSET] = stored != NULL;
+    if (stored != NULL)
+        memcpy(record + PUBLISH_MID_OFFSET, stored->octets, MID_SIZE);
 }
 
 void wire_set_ended_expiry(uint8_t *record, size_t len, uint32_t session_expiry_s)

@@ -68,6 +68,7 @@ struct bus {
     struct bus_socket socket;
     unsigned socket_number;
     enum bus_state state;
+    uint64_t generation; /* of WELCOME; 0 before the first */
     uint8_t instance[WIRE_INSTANCE_SIZE];
     STAILQ_HEAD(, full_frame) full; /* oldest first */
     struct buf frame;               /* the one that is forming; comes after them */
@@ -208,7 +209,7 @@ static struct buf *frame_to_fill(struct bus *bus)
     if (bus->frame.len >= FRAME_BYTES && buf_ok(&bus->frame))
         set_aside(bus);
     if (bus->frame.len == 0)
-        wire_begin(&bus->frame);
+        wire_begin(&bus->frame, bus->generation);
     return &bus->frame;
 }
 
@@ -271,6 +272,7 @@ static void on_welcome(struct bus *bus, const struct wire_welcome *welcome)
         return;
     }
     bus->state = BUS_UP;
+    bus->generation = welcome->members.generation;
     memset(bus->told, 0, sizeof(bus->told));
     bus->backoff_ms = BACKOFF_FIRST_MS;
     /* Two looks an interval need a length. */
@@ -306,7 +308,8 @@ static void refuse_frame(struct bus *bus, int err, uint8_t version)
     log_limited(loop_now_ms(bus->loop), LOG_ERROR, NULL, "refused a frame of the broker: %s", text);
     refuse.text = bytes_of_string(text);
     buf_clear(&bus->frame);
-    wire_put_refuse(frame_to_fill(bus), &refuse);
+    wire_begin_refusal(&bus->frame, err == ERR_VERSION ? version : WIRE_VERSION);
+    wire_put_refuse(&bus->frame, &refuse);
     /* Best effort: the socket is closed in this turn, and the broker finds out that way too. */
     send_frame(bus);
     fail_link(bus, err == ERR_VERSION ? BACKOFF_MAX_MS : 0, text);
@@ -363,7 +366,8 @@ static void on_readable(void *arg)
 static void on_monitor(void *arg)
 {
     struct bus *bus = arg;
-    struct wire_hello hello = {.name = bytes_of_string(bus->config.name)};
+    struct wire_hello hello = {.kind = WIRE_PEER_CONNECTOR,
+                               .name = bytes_of_string(bus->config.name)};
     struct zmonitor_event event;
     char why[200];
 

@@ -155,7 +155,7 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
     }
     out = request_buf(connector);
     start = out->len;
-    wire_put_publish(out, &record);
+    wire_put_publish(out, WIRE_PUBLISH, &record);
     if (pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
         conn_close(c, CLOSE_NO_MEMORY, NULL);
     else if (request_add(c, WIRE_PUBLISH, position, out, start, bytes_of(NULL, 0)))

@@ -70,6 +70,27 @@ static inline void wire_again_shown(struct buf *frame, const struct wire_shown *
     free(mids);
 }
 
+static inline void wire_again_members(struct buf *frame, const struct wire_record *record)
+{
+    bool welcome = record->type == WIRE_WELCOME;
+    const struct wire_members *members = welcome ? &record->welcome.members : &record->members;
+    struct wire_list list = members->list;
+    struct wire_member *all = calloc((size_t)list.count + 1, sizeof(*all));
+    uint16_t count = 0;
+
+    if (all == NULL)
+        abort();
+    while (wire_member_next(&list, &all[count]) == 1)
+        count++;
+    if (list.encoded.len != 0)
+        abort();
+    if (welcome)
+        wire_put_welcome(frame, &record->welcome, all, count);
+    else
+        wire_put_members(frame, members->generation, all, count);
+    free(all);
+}
+
 /* The records that have lists. False: it is another one. */
 static inline bool wire_again_with_lists(struct buf *frame, const struct wire_record *record)
 {
@@ -116,6 +137,10 @@ static inline bool wire_again_with_lists(struct buf *frame, const struct wire_re
     case WIRE_SHOWN:
         wire_again_shown(frame, &record->shown);
         break;
+    case WIRE_WELCOME:
+    case WIRE_MEMBERS:
+        wire_again_members(frame, record);
+        break;
     default:
         done = false;
     }
@@ -134,9 +159,6 @@ static inline bool wire_again_from_broker(struct buf *frame, const struct wire_r
         return true;
     case WIRE_REFUSE:
         wire_put_refuse(frame, &record->refuse);
-        return true;
-    case WIRE_WELCOME:
-        wire_put_welcome(frame, &record->welcome);
         return true;
     case WIRE_SUBACK:
         wire_put_suback(frame, &record->suback);
@@ -178,7 +200,8 @@ static inline void wire_again(struct buf *frame, const struct wire_record *recor
         wire_put_open(frame, &record->open);
         break;
     case WIRE_PUBLISH:
-        wire_put_publish(frame, &record->publish);
+    case WIRE_COPY:
+        wire_put_publish(frame, record->type, &record->publish);
         break;
     case WIRE_SIGNAL:
         wire_put_signal(frame, &record->signal);
@@ -197,6 +220,9 @@ static inline void wire_again(struct buf *frame, const struct wire_record *recor
         break;
     case WIRE_READ:
         wire_put_read(frame, &record->read);
+        break;
+    case WIRE_PUSH_GONE:
+        wire_put_push_gone(frame, &record->push_gone);
         break;
     case WIRE_CLOSE:
         wire_put_close(frame, &record->close);

@@ -34,12 +34,13 @@ static int send_frame(void *socket, const struct buf *frame, struct err_text *et
 
 static int send_hello(void *socket, struct err_text *et)
 {
-    struct wire_hello hello = {.name = bytes_of_string("beckonctl/ping")};
+    struct wire_hello hello = {.kind = WIRE_PEER_CONNECTOR,
+                               .name = bytes_of_string("beckonctl/ping")};
     struct buf frame = {0};
 
     if (getrandom(hello.instance, sizeof(hello.instance), 0) != (ssize_t)sizeof(hello.instance))
         return err_set(et, ERR_SYSTEM, "could not get random bytes: %s", strerror(errno));
-    wire_begin(&frame);
+    wire_begin(&frame, 0);
     wire_put_hello(&frame, &hello);
     int result = send_frame(socket, &frame, et);
     buf_release(&frame);
@@ -158,7 +159,7 @@ static int exchange(const struct sockets *s, const struct ping_broker *ping, cha
         return result;
 
     struct buf frame = {0};
-    wire_begin(&frame);
+    wire_begin(&frame, 0);
     wire_put_empty(&frame, WIRE_ANNOUNCE_END);
     result = send_frame(s->dealer, &frame, et);
     buf_release(&frame);

@@ -1,4 +1,4 @@
-/* Tests of common/wire_encode.c and wire_decode.c: the frozen layout of version 3, what decodes
+/* Tests of common/wire_encode.c and wire_decode.c: the frozen layout of version 4, what decodes
  * encodes to the same bytes, and everything a broken peer could send is ERR_MALFORMED and touches
  * nothing outside the frame. */
 #include "common/wire.h"
@@ -12,6 +12,7 @@
 
 #include "tests/support/run_suite.h"
 
+#define SAMPLE_GENERATION 0x0607
 #define SAMPLES ((int)ARRAY_LEN(wire_samples))
 
 /* An exact-size heap copy, so that the address sanitizer sees a read past its end. */
@@ -57,7 +58,7 @@ static struct buf sample_frame(int index)
 {
     struct buf frame = {0};
 
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     wire_samples[index].put(&frame);
     ck_assert_msg(buf_ok(&frame), "%s", wire_samples[index].name);
     return frame;
@@ -98,12 +99,12 @@ static void assert_same(const char *name, const struct buf *got, const struct bu
                   expected->len, at);
 }
 
-START_TEST(test_version_3_is_frozen)
+START_TEST(test_version_4_is_frozen)
 {
     struct buf got = sample_frame(_i), expected = {0};
 
-    ck_assert_uint_eq(WIRE_VERSION, 3);
-    put_notation(&expected, "\"BK\" 03 00");
+    ck_assert_uint_eq(WIRE_VERSION, 4);
+    put_notation(&expected, "\"BK\" 04 00 0706000000000000");
     put_notation(&expected, wire_samples[_i].bytes);
     assert_same(wire_samples[_i].name, &got, &expected);
     buf_release(&got);
@@ -121,8 +122,9 @@ START_TEST(test_round_trip)
 
     ck_assert_int_eq(wire_open_frame(copy_bytes(&copy), &reader, &version), 0);
     ck_assert_uint_eq(version, WIRE_VERSION);
+    ck_assert_uint_eq(reader.generation, SAMPLE_GENERATION);
     ck_assert_int_eq(wire_next(&reader, &record), 1);
-    wire_begin(&again);
+    wire_begin(&again, reader.generation);
     wire_again(&again, &record);
     assert_same(wire_samples[_i].name, &again, &frame);
     ck_assert_int_eq(wire_next(&reader, &record), 0);
@@ -145,7 +147,8 @@ START_TEST(test_samples_cover_every_type)
     }
     /* An empty record: what is no type fails whatever its fields would be. */
     for (unsigned type = 0; type < 256; type++) {
-        const uint8_t frame[] = {'B', 'K', WIRE_VERSION, 0, 1, 0, 0, 0, (uint8_t)type};
+        const uint8_t frame[] = {'B', 'K', WIRE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+                                 0,   0,   (uint8_t)type};
         bool empty = type == WIRE_PING || type == WIRE_ANNOUNCE_END;
         unsigned count;
         ck_assert_int_eq(decode_all(bytes_of(frame, sizeof(frame)), &count),
@@ -161,7 +164,7 @@ START_TEST(test_many_records_in_one_frame)
     struct buf frame = {0};
     unsigned count;
 
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     ck_assert_int_eq(decode_all(bytes_of(frame.data, (uint32_t)frame.len), &count), 0);
     ck_assert_uint_eq(count, 0);
     for (int i = 0; i < SAMPLES; i++)
@@ -179,7 +182,7 @@ START_TEST(test_decoded_publish)
     struct wire_record record;
     uint8_t version;
 
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     put_sample_publish(&frame);
     ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
                      0);
@@ -210,7 +213,7 @@ START_TEST(test_decoded_announce)
     uint64_t seq;
     uint8_t version;
 
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     put_sample_announce(&frame);
     ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
                      0);
@@ -240,36 +243,6 @@ START_TEST(test_decoded_announce)
     ck_assert_int_eq(wire_seq_next(&announce->messages.more, &seq), 0);
     ck_assert_int_eq(wire_seq_next(&announce->notified.more, &seq), 0);
     ck_assert_int_eq(wire_seq_next(&announce->notified.sent, &seq), 1);
-    buf_release(&frame);
-}
-END_TEST
-
-/* What is left of the session is written into the encoded record; nothing else changes. */
-START_TEST(test_expiry_of_an_ended_session)
-{
-    struct buf frame = {0};
-    struct wire_reader reader;
-    struct wire_record record;
-    uint64_t seq;
-    uint8_t version;
-
-    wire_begin(&frame);
-    put_sample_ended(&frame);
-    wire_set_ended_expiry(frame.data + WIRE_HEADER_SIZE, frame.len - WIRE_HEADER_SIZE, 0x01020304);
-    ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
-                     0);
-    ck_assert_int_eq(wire_next(&reader, &record), 1);
-    ck_assert_uint_eq(record.ended.session_expiry_s, 0x01020304);
-    ck_assert_uint_eq(record.ended.conn, 2);
-    ck_assert_uint_eq(record.ended.epoch, 9);
-    ck_assert(bytes_equal_string(record.ended.user, "alice"));
-    ck_assert(bytes_equal_string(record.ended.device, "phone"));
-    ck_assert_uint_eq(record.ended.messages.acked_seq, 0x10);
-    ck_assert_int_eq(wire_seq_next(&record.ended.messages.more, &seq), 1);
-    ck_assert_uint_eq(seq, 0x11);
-    ck_assert_uint_eq(record.ended.messages.sent.count, 0);
-    ck_assert_uint_eq(record.ended.notified.acked_seq, 0x12);
-    ck_assert_uint_eq(record.ended.notified.sent.count, 2);
     buf_release(&frame);
 }
 END_TEST
@@ -341,19 +314,19 @@ START_TEST(test_flipped_bits)
     struct buf frame = {0};
     unsigned seed = 20260501, accepted = 0, refused = 0;
 
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     for (int i = 0; i < SAMPLES; i++)
         wire_samples[i].put(&frame);
     for (int round = 0; round < 5000; round++) {
         struct copy copy = copy_of(frame.data, frame.len);
-        struct wire_reader reader;
+        struct wire_reader reader = {.generation = 0};
         struct wire_record record;
         uint8_t version;
         for (int flips = 1 + rand_r(&seed) % 3; flips > 0; flips--)
             copy.data[(size_t)rand_r(&seed) % copy.len] ^= (uint8_t)(1 << rand_r(&seed) % 8);
         int result = wire_open_frame(copy_bytes(&copy), &reader, &version);
         struct buf again = {0};
-        wire_begin(&again);
+        wire_begin(&again, reader.generation);
         while (result == 0 && (result = wire_next(&reader, &record)) == 1) {
             wire_again(&again, &record);
             result = 0;
@@ -424,7 +397,7 @@ START_TEST(test_fields_out_of_range)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf frame = {0};
         unsigned count;
-        wire_begin(&frame);
+        wire_begin(&frame, SAMPLE_GENERATION);
         cases[i].put(&frame);
         ck_assert_int_eq(decode_all(bytes_of(frame.data, (uint32_t)frame.len), &count), 0);
         frame.data[WIRE_HEADER_SIZE + 4 + cases[i].offset] = cases[i].value;
@@ -443,7 +416,7 @@ START_TEST(test_names_longer_than_a_byte_can_say)
     unsigned count;
 
     memset(name, 'x', sizeof(name));
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     wire_put_signal(&frame,
                     &(struct wire_signal){.kind = WIRE_TO_USER, .from = bytes_of(name, 255)});
     ck_assert(buf_ok(&frame));
@@ -456,7 +429,7 @@ START_TEST(test_names_longer_than_a_byte_can_say)
 
     /* What only people read is cut instead. */
     buf_clear(&frame);
-    wire_begin(&frame);
+    wire_begin(&frame, SAMPLE_GENERATION);
     wire_put_refuse(&frame, &(struct wire_refuse){.version = 1,
                                                   .reason = WIRE_REFUSED_MALFORMED,
                                                   .text = bytes_of(name, 256)});
@@ -467,49 +440,41 @@ START_TEST(test_names_longer_than_a_byte_can_say)
 }
 END_TEST
 
-START_TEST(test_mark_resend)
+/* A peer of another version reads why it is refused: the header is one that it knows. */
+START_TEST(test_refusals_for_older_peers)
 {
-    struct buf frame = {0}, raw = {0};
+    static const char record[] = "08000000 02 04 01 04\"text\"";
+    struct buf expected = {0}, got = {0};
+
+    for (uint8_t version = 1; version <= WIRE_VERSION + 1; version++) {
+        bool older = version < 4;
+        buf_clear(&expected);
+        put_notation(&expected, "\"BK\"");
+        buf_put_u8(&expected, older ? version : WIRE_VERSION);
+        put_notation(&expected, older ? "00" : "00 0000000000000000");
+        put_notation(&expected, record);
+        buf_clear(&got);
+        wire_begin_refusal(&got, version);
+        wire_put_refuse(&got, &(struct wire_refuse){.version = WIRE_VERSION,
+                                                    .reason = WIRE_REFUSED_VERSION,
+                                                    .text = bytes_of_string("text")});
+        assert_same("REFUSE", &got, &expected);
+    }
+    buf_release(&expected);
+    buf_release(&got);
+}
+END_TEST
+
+/* What an older program sends: its header is shorter than ours, and its version is seen. */
+START_TEST(test_frame_of_an_older_peer)
+{
+    const uint8_t frame[] = {'B', 'K', 3, 0};
     struct wire_reader reader;
-    struct wire_record record;
-    uint8_t version;
+    uint8_t version = 0;
 
-    put_sample_publish(&raw); /* a record alone, as it is kept until it is answered */
-    wire_mark_resend(raw.data, raw.len);
-    wire_begin(&frame);
-    wire_put_raw(&frame, bytes_of(raw.data, (uint32_t)raw.len));
-    ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
-                     0);
-    ck_assert_int_eq(wire_next(&reader, &record), 1);
-    ck_assert(record.publish.resend);
-
-    /* Nothing else has changed. */
-    struct buf again = {0}, fresh = {0};
-    record.publish.resend = false;
-    wire_put_publish(&again, &record.publish);
-    put_sample_publish(&fresh);
-    assert_same("PUBLISH", &again, &fresh);
-    buf_clear(&raw);
-    put_sample_state(&raw);
-    wire_mark_resend(raw.data, raw.len);
-    buf_clear(&frame);
-    wire_begin(&frame);
-    wire_put_raw(&frame, bytes_of(raw.data, (uint32_t)raw.len));
-    ck_assert_int_eq(wire_open_frame(bytes_of(frame.data, (uint32_t)frame.len), &reader, &version),
-                     0);
-    ck_assert_int_eq(wire_next(&reader, &record), 1);
-    ck_assert(record.state.resend);
-    ck_assert_uint_eq(record.state.state, WIRE_FOREGROUND);
-    buf_clear(&raw);
-    put_sample_ack(&raw); /* a type without the flag stays as it is */
-    buf_clear(&fresh);
-    put_sample_ack(&fresh);
-    wire_mark_resend(raw.data, raw.len);
-    assert_same("ACK", &raw, &fresh);
-    buf_release(&again);
-    buf_release(&fresh);
-    buf_release(&frame);
-    buf_release(&raw);
+    ck_assert_int_eq(wire_open_frame(bytes_of(frame, sizeof(frame)), &reader, &version),
+                     ERR_VERSION);
+    ck_assert_uint_eq(version, 3);
 }
 END_TEST
 
@@ -556,16 +521,14 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests, 
 
 int main(void)
 {
-    const TTest *const each[] = {test_version_3_is_frozen, test_round_trip, test_truncated_frame,
+    const TTest *const each[] = {test_version_4_is_frozen, test_round_trip, test_truncated_frame,
                                  test_truncated_record, test_trailing_garbage};
-    const TTest *const layout[] = {test_samples_cover_every_type,
-                                   test_many_records_in_one_frame,
-                                   test_decoded_publish,
-                                   test_decoded_announce,
-                                   test_expiry_of_an_ended_session,
-                                   test_mark_resend,
-                                   test_body_alone};
-    const TTest *const refusals[] = {test_flipped_bits, test_frame_headers,
+    const TTest *const layout[] = {test_samples_cover_every_type, test_many_records_in_one_frame,
+                                   test_decoded_publish, test_decoded_announce, test_body_alone};
+    const TTest *const refusals[] = {test_flipped_bits,
+                                     test_frame_headers,
+                                     test_refusals_for_older_peers,
+                                     test_frame_of_an_older_peer,
                                      test_fields_out_of_range,
                                      test_names_longer_than_a_byte_can_say};
     Suite *suite = suite_create("wire");

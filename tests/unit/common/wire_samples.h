@@ -1,4 +1,4 @@
-/* wire_samples - one record of every type, and its bytes in wire version 3.
+/* wire_samples - one record of every type, and its bytes in wire version 4.
  *
  * The bytes were written by hand from the layout in common/wire.h. They are frozen: when a test
  * says that they differ, either the change is wrong, or WIRE_VERSION is to be raised and peers of
@@ -33,6 +33,12 @@ static const struct wire_subscription sample_subscriptions[] = {
 #define SUBSCRIPTIONS_HEX "0200 07\"inbox/#\"012c04030201 09\"receipt/#\"000000000000"
 static const uint64_t sample_seqs[] = {0x11, 0x2233};
 #define SEQS_HEX "0200 1100000000000000 3322000000000000"
+
+static const struct wire_member sample_members[] = {
+    {.name = S("broker/0"), .endpoint = S("tcp://a:1")},
+    {.name = S("broker/1"), .endpoint = S("tcp://b:2")},
+};
+#define MEMBER_HEX "08\"broker/0\" 09000000 \"tcp://a:1\""
 
 static const struct wire_will sample_will = {
     .present = true,
@@ -80,7 +86,7 @@ static inline void put_sample_refuse(struct buf *frame)
 }
 static inline void put_sample_hello(struct buf *frame)
 {
-    struct wire_hello record = {.name = S("connector/0")};
+    struct wire_hello record = {.kind = WIRE_PEER_BROKER, .name = S("broker/1")};
 
     memcpy(record.instance, sample_instance, sizeof(sample_instance));
     wire_put_hello(frame, &record);
@@ -88,10 +94,14 @@ static inline void put_sample_hello(struct buf *frame)
 static inline void put_sample_welcome(struct buf *frame)
 {
     struct wire_welcome record = {
-        .generation = 7, .credit = 1000, .heartbeat_ms = 2000, .name = S("broker/0")};
+        .credit = 1000, .heartbeat_ms = 2000, .name = S("broker/0"), .members = {.generation = 7}};
 
     memcpy(record.instance, sample_instance, sizeof(sample_instance));
-    wire_put_welcome(frame, &record);
+    wire_put_welcome(frame, &record, sample_members, 2);
+}
+static inline void put_sample_members(struct buf *frame)
+{
+    wire_put_members(frame, 8, sample_members, 1);
 }
 static inline void put_sample_announce(struct buf *frame)
 {
@@ -150,22 +160,32 @@ static inline void put_sample_suback(struct buf *frame)
 {
     wire_put_suback(frame, &(struct wire_suback){.token = 1, .conn = 2, .codes = S("\x01\x87")});
 }
+static const struct wire_publish sample_publish = {
+    .token = 4,
+    .conn = 2,
+    .mid = {{0x01, 0x8f, 0, 0, 0, 1, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0xff}},
+    .resend = false,
+    .service = true,
+    .has_expiry = true,
+    .kind = WIRE_TO_USER,
+    .expiry_s = 60,
+    .from = S("alice"),
+    .from_device = S("phone"),
+    .to = S("bob"),
+    .key = S(""),
+    .properties = S(""),
+    .payload = S("hi\0\xff"),
+};
 static inline void put_sample_publish(struct buf *frame)
 {
-    wire_put_publish(frame, &(struct wire_publish){.token = 4,
-                                                   .conn = 2,
-                                                   .mid = sample_mid,
-                                                   .resend = false,
-                                                   .service = true,
-                                                   .has_expiry = true,
-                                                   .kind = WIRE_TO_USER,
-                                                   .expiry_s = 60,
-                                                   .from = S("alice"),
-                                                   .from_device = S("phone"),
-                                                   .to = S("bob"),
-                                                   .key = S(""),
-                                                   .properties = S(""),
-                                                   .payload = S("hi\0\xff")});
+    wire_put_publish(frame, WIRE_PUBLISH, &sample_publish);
+}
+static inline void put_sample_copy(struct buf *frame)
+{
+    struct wire_publish record = sample_publish;
+
+    record.resend = true;
+    wire_put_publish(frame, WIRE_COPY, &record);
 }
 static inline void put_sample_signal(struct buf *frame)
 {
@@ -178,7 +198,9 @@ static inline void put_sample_signal(struct buf *frame)
 }
 static inline void put_sample_published(struct buf *frame)
 {
-    wire_put_published(frame, &(struct wire_published){.token = 4, .reason = 0x97});
+    wire_put_published(frame,
+                       &(struct wire_published){
+                           .token = 4, .reason = 0, .has_stored = true, .stored = sample_mid});
 }
 static inline void put_sample_ack(struct buf *frame)
 {
@@ -295,6 +317,12 @@ static inline void put_sample_shown(struct buf *frame)
     wire_put_shown(frame, &(struct wire_shown){.token = 7, .user = S("bob"), .device = S("phone")},
                    &sample_mid, 1);
 }
+static inline void put_sample_push_gone(struct buf *frame)
+{
+    wire_put_push_gone(
+        frame, &(struct wire_push_gone){
+                   .token = 8, .user = S("bob"), .device_no = 0x0102, .push_token = S("abcd")});
+}
 static inline void put_sample_will_done(struct buf *frame)
 {
     wire_put_conn(frame, WIRE_WILL_DONE, &(struct wire_conn){.conn = 2});
@@ -308,7 +336,7 @@ static inline void put_sample_closed(struct buf *frame)
 static const struct wire_sample wire_samples[] = {
     {"PING", put_sample_ping, "01000000 01"},
     {"REFUSE", put_sample_refuse, "0f000000 02 01 04 0b\"no database\""},
-    {"HELLO", put_sample_hello, "1d000000 0a " INSTANCE_HEX " 0b\"connector/0\""},
+    {"HELLO", put_sample_hello, "1b000000 0a " INSTANCE_HEX " 02 08\"broker/1\""},
     {"ANNOUNCE", put_sample_announce,
      "ac000000 0b " OPEN_HEX WILL_HEX " 0900000007000000 01 " SUBSCRIPTIONS_HEX U64(
          "10") "0100 1100000000000000" SEQS_HEX U64("12") "0000 0100 1100000000000000"},
@@ -322,6 +350,9 @@ static const struct wire_sample wire_samples[] = {
     {"PUBLISH", put_sample_publish,
      "46000000 10" U64("04") U64("02") MID_HEX " 00 01 01 75 3c000000 05\"alice\" 05\"phone\" "
                                                "03\"bob\" 00 00000000 04000000 \"hi\" 00ff"},
+    {"COPY", put_sample_copy,
+     "46000000 1d" U64("04") U64("02") MID_HEX " 01 01 01 75 3c000000 05\"alice\" 05\"phone\" "
+                                               "03\"bob\" 00 00000000 04000000 \"hi\" 00ff"},
     {"SIGNAL", put_sample_signal,
      "23000000 11 67 05\"alice\" 05\"phone\" 04\"team\" 02000000 0100 06000000 \"typing\""},
     {"ACK", put_sample_ack, "2b000000 12" U64("02") U64("09") U64("10") SEQS_HEX},
@@ -331,11 +362,13 @@ static const struct wire_sample wire_samples[] = {
     {"WILL", put_sample_will,
      "51000000 16" U64("02") MID_HEX U64("09") "05\"alice\" 05\"phone\" 100e0000" WILL_HEX},
     {"WELCOME", put_sample_welcome,
-     "2a000000 28 " INSTANCE_HEX U64("07") "e8030000 d0070000 08\"broker/0\""},
+     "58000000 28 " INSTANCE_HEX "e8030000 d0070000 08\"broker/0\"" U64(
+         "07") "0200 " MEMBER_HEX "08\"broker/1\" 09000000 \"tcp://b:2\""},
+    {"MEMBERS", put_sample_members, "21000000 32" U64("08") "0100 " MEMBER_HEX},
     {"OPENED", put_sample_opened,
      "3f000000 29" U64("02") "00 01 0900000007000000 100e0000" U64("10") SUBSCRIPTIONS_HEX},
     {"SUBACK", put_sample_suback, "14000000 2a" U64("01") U64("02") "02 0187"},
-    {"PUBLISHED", put_sample_published, "0a000000 2b" U64("04") "97"},
+    {"PUBLISHED", put_sample_published, "1b000000 2b" U64("04") "00 01" MID_HEX},
     {"DELIVER", put_sample_deliver, "4f000000 2c" U64("02") U64("12") "01 00 38000000" BODY_HEX},
     {"LIVE", put_sample_live,
      "1f000000 2d" U64("02") "01 05\"alice\" 00 00000000 06000000 \"typing\""},
@@ -349,6 +382,8 @@ static const struct wire_sample wire_samples[] = {
     {"READ", put_sample_read,
      "2a000000 1a" U64("06") "03\"bob\" 05\"phone\" 75 05\"alice\"" MID_HEX},
     {"SHOWN", put_sample_shown, "25000000 1b" U64("07") "03\"bob\" 05\"phone\" 0100" MID_HEX},
+    {"PUSH_GONE", put_sample_push_gone,
+     "1d000000 1e" U64("08") "03\"bob\" 0201000000000000 04000000 \"abcd\""},
     {"WILL_DONE", put_sample_will_done, "09000000 2f" U64("02")},
     {"CLOSED", put_sample_closed, "09000000 31" U64("02")},
 };

@@ -222,7 +222,7 @@ const struct wire_record *expect_record(enum wire_type type)
 struct buf *frame_begin(void)
 {
     buf_clear(&frame);
-    wire_begin(&frame);
+    wire_begin(&frame, 1);
     return &frame;
 }
 
@@ -235,16 +235,18 @@ void frame_send(void)
 
 void welcome(uint32_t credit)
 {
+    const struct wire_member itself = {.name = bytes_of_string("broker/0"),
+                                       .endpoint = bytes_of_string(endpoint)};
     const struct wire_welcome answer = {
-        .generation = 1,
         .credit = credit,
         .heartbeat_ms = 60000, /* nobody falls silent while a test waits */
-        .name = bytes_of_string("broker/0"),
+        .name = itself.name,
+        .members = {.generation = 1},
     };
     uint64_t links = connector.metrics.links_up;
 
     expect_record(WIRE_HELLO);
-    wire_put_welcome(frame_begin(), &answer);
+    wire_put_welcome(frame_begin(), &answer, &itself, 1);
     frame_send();
     await_count(&connector.metrics.links_up, links + 1);
 }

@@ -43,7 +43,7 @@ static void announced(uint64_t now_ms, struct buf *frame, struct wire_ended *ret
     struct wire_record record;
     uint8_t version;
 
-    wire_begin(frame);
+    wire_begin(frame, 0);
     ended_announce(ended, now_ms, frame);
     ck_assert(buf_ok(frame));
     ck_assert_int_eq(

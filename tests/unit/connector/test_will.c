@@ -64,7 +64,7 @@ static void announced(uint64_t now_ms, struct buf *frame, struct wire_pending_wi
     uint8_t version;
 
     buf_clear(frame);
-    wire_begin(frame);
+    wire_begin(frame, 0);
     wills_announce(wills, now_ms, frame);
     ck_assert(buf_ok(frame));
     ck_assert_int_eq(
