@@ -14,7 +14,8 @@
 
 #include "common/auto.h"
 
-#include "connector/bus.h"
+#include "common/link/link.h"
+
 #include "connector/keepalive.h"
 #include "connector/session.h"
 #include "connector/transport_tls.h"
@@ -116,7 +117,7 @@ static void on_turn_end(void *arg)
         if (c->state != CONN_CLOSED)
             conn_flush(c);
     }
-    if (conns->ack_count > 0 && (conns->acks_due || bus_is_sending(conns->connector->bus)))
+    if (conns->ack_count > 0 && (conns->acks_due || link_is_sending(conns->connector->bus)))
         send_acks(conns);
     session_resume_stalled(conns->connector);
     if (conns->ready_count == 0) /* else conns_run_ready does it */

@@ -12,8 +12,8 @@
 #include "connector/ws_policy.h"
 
 struct auth;
-struct bus;
-struct bus_requests;
+struct link;
+struct link_requests;
 struct conns;
 struct ended_sessions;
 struct limits;
@@ -38,8 +38,8 @@ struct connector {
     struct options options;
     struct metrics metrics;
     struct conns *conns;
-    struct bus *bus;
-    struct bus_requests *requests;
+    struct link *bus;
+    struct link_requests *requests;
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;

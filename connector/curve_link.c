@@ -1,15 +1,13 @@
 /* curve_link - see the header. */
 #include "connector/curve_link.h"
 
-#include <openssl/crypto.h>
-
 #include "common/auto.h"
 #include "common/option_group.h"
 
 #define SERVER_KEY "broker.curve.server_key"
 #define SECRET_KEY "broker.curve.secret_key"
 
-static int load(const struct options *options, const config_t *config, struct curve_link *link,
+static int load(const struct options *options, const config_t *config, struct link_keys *link,
                 struct err_text *et)
 {
     AUTO_FREE char *server = option_path(config_lookup(config, SERVER_KEY), options->server_key);
@@ -23,10 +21,10 @@ static int load(const struct options *options, const config_t *config, struct cu
 }
 
 int curve_link_load(const struct options *options, const char *endpoint, const config_t *config,
-                    struct curve_link *ret_link, struct err_text *et)
+                    struct link_keys *ret_link, struct err_text *et)
 {
     bool server = options->server_key[0] != '\0', own = options->secret_key[0] != '\0';
-    struct curve_link link = {.server_key = ""};
+    struct link_keys link = {.server_key = ""};
     int r;
 
     if (server != own)
@@ -38,11 +36,6 @@ int curve_link_load(const struct options *options, const char *endpoint, const c
         r = load(options, config, &link, et);
     if (r == 0)
         *ret_link = link;
-    curve_link_wipe(&link);
+    link_keys_wipe(&link);
     return r;
-}
-
-void curve_link_wipe(struct curve_link *link)
-{
-    OPENSSL_cleanse(link, sizeof(*link));
 }

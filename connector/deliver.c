@@ -9,7 +9,7 @@
 
 #include "common/auto.h"
 
-#include "connector/bus.h"
+#include "common/link/link.h"
 #include "connector/conn.h"
 
 /* "inbox/notify/sent/g/" and a MID, and two strings of the wire (u8 length) with their slashes. */
@@ -70,7 +70,7 @@ static bool fits(const struct conn *c, const struct mqtt_publish_out *publish, u
 
 static void skip(struct conn *c, const struct wire_deliver *deliver, uint32_t size)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
     const struct wire_skip record = {
         .conn = conn_handle(c),
         .epoch = c->client->epoch,

@@ -13,7 +13,7 @@
 #include "common/auto.h"
 #include "common/log.h"
 
-#include "connector/bus_requests.h"
+#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
@@ -91,7 +91,7 @@ static void disconnect_finished(struct conns *conns)
 
 static bool broker_has_all(const struct connector *connector)
 {
-    return ended_count(connector->ended) == 0 && bus_requests_count(connector->requests) == 0;
+    return ended_count(connector->ended) == 0 && link_requests_count(connector->requests) == 0;
 }
 
 /* All sessions have ended: true when the broker has everything, or had its time. */
@@ -108,7 +108,7 @@ static void stop(const struct connector *connector)
         log_warning(NULL,
                     "the broker has not confirmed %zu ended sessions and %u requests in time: "
                     "clients may get again what they acknowledged last",
-                    ended_count(connector->ended), bus_requests_count(connector->requests));
+                    ended_count(connector->ended), link_requests_count(connector->requests));
     loop_stop(connector->loop);
 }
 

@@ -52,8 +52,8 @@ const char *me_reason_text(enum wire_type type, uint8_t reason);
 bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload);
 
 /* Gives the broker a request and remembers it until it is answered: record was encoded at the end
- * of what request_buf returned, from offset start. reply and codes as in struct bus_request. Closes
- * the connection when memory runs out (then false). */
+ * of what request_buf returned, from offset start. reply and codes as in struct link_request.
+ * Closes the connection when memory runs out (then false). */
 bool request_add(struct conn *c, enum wire_type type, uint32_t reply, const struct buf *out,
                  size_t start, struct bytes codes);
 /* Where to encode the request: the frame of the turn, or a spare buffer while there is no link. */

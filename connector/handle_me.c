@@ -3,8 +3,8 @@
  * happens after the PUBACK finds it known. */
 #include "common/utf8.h"
 
+#include "common/link/link_requests.h"
 #include "connector/auth.h"
-#include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/device_state.h"
 #include "connector/handle.h"
@@ -57,7 +57,7 @@ static int encode_state(const struct conn *c, struct bytes payload, uint64_t tok
 static int encode(const struct conn *c, struct bytes payload, enum topic_kind kind, struct buf *out,
                   const char **ret_why)
 {
-    uint64_t token = bus_requests_next_token(c->connector->requests);
+    uint64_t token = link_requests_next_token(c->connector->requests);
     struct bytes user = client_user(c->client), device = client_device(c->client);
     struct wire_push push = {.token = token, .user = user, .device = device};
     struct wire_read read = {.token = token, .user = user, .device = device};

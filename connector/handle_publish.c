@@ -5,8 +5,8 @@
 
 #include "common/topic.h"
 
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/limits.h"
 #include "connector/session.h"
@@ -104,7 +104,7 @@ static uint8_t target_of(const struct topic *topic)
 static void send_signal(struct conn *c, const struct mqtt_publish *publish,
                         const struct topic *topic)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
     struct wire_signal signal = {
         .kind = target_of(topic),
         .from = client_user(c->client),
@@ -113,7 +113,7 @@ static void send_signal(struct conn *c, const struct mqtt_publish *publish,
         .payload = publish->payload,
     };
 
-    if (frame == NULL || bus_congested(c->connector->bus)) {
+    if (frame == NULL || link_congested(c->connector->bus)) {
         c->connector->metrics.signals_dropped++;
         return;
     }
@@ -146,7 +146,7 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
         session_stall(c);
         return false;
     }
-    record.token = bus_requests_next_token(connector->requests);
+    record.token = link_requests_next_token(connector->requests);
     record.mid = mid_mint(loop_wall_ms(connector->loop));
     record.properties = forwarded(c, publish);
     if (!buf_ok(&connector->properties)) {
@@ -278,16 +278,16 @@ bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
 
 void publish_on_published(struct connector *connector, const struct wire_published *published)
 {
-    struct bus_request request;
+    struct link_request request;
     struct conn *c;
     bool could_read;
 
-    if (!bus_requests_find(connector->requests, published->token, &request) ||
+    if (!link_requests_find(connector->requests, published->token, &request) ||
         request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE) {
         connector->metrics.records_stale++;
         return;
     }
-    bus_requests_release(connector->requests, published->token);
+    link_requests_release(connector->requests, published->token);
     c = conn_find(connector->conns, request.conn);
     if (c == NULL || !conn_is_open(c) || request.reply == REPLY_NONE)
         return; /* its sender will repeat it; the message itself is safe */

@@ -8,7 +8,7 @@
 #include "common/auto.h"
 #include "common/topic.h"
 
-#include "connector/bus_requests.h"
+#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/session.h"
 
@@ -86,7 +86,7 @@ static void ask_broker(struct conn *c, const struct mqtt_subscribe *subscribe, s
 {
     enum wire_type type = subscribe->unsubscribe ? WIRE_UNSUBSCRIBE : WIRE_SUBSCRIBE;
     const struct wire_subscribe record = {
-        .token = bus_requests_next_token(c->connector->requests),
+        .token = link_requests_next_token(c->connector->requests),
         .conn = conn_handle(c),
     };
     struct buf *out = request_buf(c->connector);
@@ -145,7 +145,7 @@ static void apply(struct conn *c, bool unsubscribe, const struct wire_subscripti
 
 /* Puts the broker's codes into the gaps of the request's and applies what they grant. A broker that
  * gives too few codes fails the rest. */
-static void merge(struct conn *c, const struct bus_request *request, struct bytes from_broker,
+static void merge(struct conn *c, const struct link_request *request, struct bytes from_broker,
                   uint8_t *codes)
 {
     struct wire_reader reader = {.rest = request->record};
@@ -167,11 +167,11 @@ static void merge(struct conn *c, const struct bus_request *request, struct byte
 
 void subscribe_on_suback(struct connector *connector, const struct wire_suback *suback)
 {
-    struct bus_request request;
+    struct link_request request;
     AUTO_FREE uint8_t *codes = NULL;
     struct conn *c;
 
-    if (!bus_requests_find(connector->requests, suback->token, &request) ||
+    if (!link_requests_find(connector->requests, suback->token, &request) ||
         request.type == WIRE_PUBLISH) {
         connector->metrics.records_stale++; /* forgotten when its connection ended */
         return;
@@ -187,5 +187,5 @@ void subscribe_on_suback(struct connector *connector, const struct wire_suback *
         answer(c, request.type == WIRE_UNSUBSCRIBE, (uint16_t)request.reply,
                bytes_of(codes, request.codes.len));
     }
-    bus_requests_release(connector->requests, suback->token);
+    link_requests_release(connector->requests, suback->token);
 }

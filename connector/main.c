@@ -9,16 +9,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <zmq.h>
 
 #include "common/auto.h"
 #include "common/log.h"
 #include "common/option_reload.h"
 
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/auth.h"
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/curve_link.h"
 #include "connector/drain.h"
@@ -52,6 +54,8 @@ struct process {
     struct option_set options; /* of the start; owns what a reload may not change */
     struct option_reload reload;
     char name[32];
+    uint8_t instance[WIRE_INSTANCE_SIZE];
+    void *context; /* ZeroMQ's */
 };
 
 /* Tells systemd, or whoever plays its part; nobody listening is fine. */
@@ -65,13 +69,23 @@ static void notify(const char *text)
 
 static void on_welcomed(void *arg, const struct wire_welcome *welcome)
 {
+    struct connector *connector = arg;
     char text[320];
 
     log_info(NULL, "linked to %.*s", BYTES_FMT(welcome->name));
     snprintf(text, sizeof(text), "X_BECKON_LINK=up\nSTATUS=linked to %.*s",
              BYTES_FMT(welcome->name));
     notify(text);
-    session_announce_all(arg, welcome);
+    link_set_generation(connector->bus, welcome->members.generation);
+    session_announce_all(connector, welcome);
+}
+
+/* One broker is all there is: only the generation may be another. */
+static void on_members(void *arg, const struct wire_members *members)
+{
+    struct connector *connector = arg;
+
+    link_set_generation(connector->bus, members->generation);
 }
 
 static void on_lost(void *arg, const char *why)
@@ -84,8 +98,9 @@ static void on_lost(void *arg, const char *why)
     notify(text);
 }
 
-static const struct bus_events bus_events = {
+static const struct link_events link_events = {
     .welcomed = on_welcomed,
+    .members = on_members,
     .received = handle_record,
     .lost = on_lost,
 };
@@ -114,7 +129,7 @@ static void set_log_level(const char *text)
 
 /* What lies in files, of a new configuration. */
 struct fresh {
-    struct curve_link link;
+    struct link_keys link;
     struct auth *auth;
     struct tls_context *tls;
     struct ws_policy policy;
@@ -146,7 +161,7 @@ static void drop_fresh(struct fresh *fresh)
     auth_destroy(fresh->auth);
     ws_policy_fini(&fresh->policy);
     proxy_trust_fini(&fresh->trust);
-    curve_link_wipe(&fresh->link);
+    link_keys_wipe(&fresh->link);
 }
 
 static void take_fresh(struct connector *connector, struct fresh *fresh)
@@ -159,8 +174,8 @@ static void take_fresh(struct connector *connector, struct fresh *fresh)
     connector->auth = fresh->auth;
     tls_context_unref(connector->tls); /* lives on with the connections that began with it */
     connector->tls = fresh->tls;
-    bus_set_keys(connector->bus, &fresh->link);
-    curve_link_wipe(&fresh->link);
+    link_set_keys(connector->bus, &fresh->link);
+    link_keys_wipe(&fresh->link);
 }
 
 /* All or nothing: what can't be read leaves everything as it was. */
@@ -234,26 +249,51 @@ static void raise_descriptor_limit(uint32_t max_connections)
                  (unsigned long long)limit.rlim_cur);
 }
 
+static void on_turn_end(void *arg)
+{
+    struct connector *connector = arg;
+
+    link_flush(connector->bus);
+}
+
 static int start_link(struct process *process, struct err_text *et)
 {
     struct connector *connector = &process->connector;
+    struct metrics *metrics = &connector->metrics;
     const char *endpoint = connector->options.broker_endpoint;
-    struct curve_link curve;
-    const struct bus_config config = {
+    struct link_keys curve;
+    struct link_config config = {
+        .context = process->context,
         .endpoint = endpoint,
-        .curve = &curve,
+        .keys = &curve,
+        .kind = WIRE_PEER_CONNECTOR,
         .name = process->name,
-        .events = &bus_events,
+        .instance = process->instance,
+        .events = &link_events,
         .arg = connector,
-        .metrics = &connector->metrics,
+        .counters = {.up = &metrics->links_up,
+                     .lost = &metrics->links_lost,
+                     .handshakes_failed = &metrics->handshakes_failed,
+                     .frames_sent = &metrics->frames_sent,
+                     .frames_received = &metrics->frames_received,
+                     .sends_blocked = &metrics->sends_blocked},
     };
     int r = curve_link_load(&connector->options, endpoint, &process->options.config, &curve, et);
 
     if (r < 0)
         return r;
-    r = bus_create(connector->loop, &config, &connector->bus, et);
-    curve_link_wipe(&curve);
-    return r;
+    if (getrandom(process->instance, sizeof(process->instance), 0) !=
+        (ssize_t)sizeof(process->instance))
+        return err_set(et, ERR_SYSTEM, "could not get random bytes: %s", strerror(errno));
+    config.context = process->context = zmq_ctx_new();
+    if (process->context == NULL)
+        return err_set(et, ERR_SYSTEM, "could not start ZeroMQ: %s", strerror(errno));
+    r = link_create(connector->loop, &config, &connector->bus, et);
+    link_keys_wipe(&curve);
+    if (r < 0)
+        return r;
+    r = loop_hook_add(connector->loop, on_turn_end, connector);
+    return r < 0 ? err_set(et, r, "could not set up the link: %s", err_string(r)) : 0;
 }
 
 static int start_parts(struct process *process, struct err_text *et)
@@ -263,7 +303,7 @@ static int start_parts(struct process *process, struct err_text *et)
 
     connector->scratch = malloc(SCRATCH_BYTES);
     connector->seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
-    connector->requests = bus_requests_create(connector->options.pending_bytes);
+    connector->requests = link_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
     connector->ended = ended_create(ENDED_MAX_BYTES);
     connector->limits = limits_create(LIMITS_ENTRIES);
@@ -282,7 +322,7 @@ static int start_parts(struct process *process, struct err_text *et)
         r = proxy_trust_read(&process->options.config, &connector->proxy_trust, et);
     if (r < 0)
         return r;
-    /* Its end-of-turn hook comes before the bus's: what closing connections have to say to the
+    /* Its end-of-turn hook comes before the link's: what closing connections have to say to the
      * broker goes out in the same turn. */
     r = conns_create(connector);
     if (r < 0)
@@ -299,8 +339,10 @@ static void stop_parts(struct process *process)
 
     listeners_close(connector);
     conns_destroy(connector->conns);
-    bus_destroy(connector->bus);
-    bus_requests_destroy(connector->requests);
+    link_destroy(connector->bus);
+    if (process->context != NULL)
+        zmq_ctx_term(process->context); /* waits for the linger at most */
+    link_requests_destroy(connector->requests);
     wills_destroy(connector->wills);
     ended_destroy(connector->ended);
     limits_destroy(connector->limits);

@@ -208,7 +208,7 @@ int options_check(struct option_set *set, struct err_text *et)
     const struct options *options = set->values;
     struct tls_context *tls;
     enum log_level level;
-    struct curve_link link;
+    struct link_keys link;
     struct ws_policy policy;
     struct auth *auth;
     int r;
@@ -233,6 +233,6 @@ int options_check(struct option_set *set, struct err_text *et)
     ws_policy_fini(&policy);
     r = curve_link_load(options, options->broker_endpoint, &set->config, &link, et);
     if (r == 0)
-        curve_link_wipe(&link);
+        link_keys_wipe(&link);
     return r;
 }

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/expiry.h"
@@ -42,7 +42,7 @@ struct wire_open session_wire_open(const struct conn *c)
 
 void session_open(struct conn *c)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
     struct wire_open open = session_wire_open(c);
 
     if (frame != NULL)
@@ -67,7 +67,7 @@ static void resume_subscriptions(struct conn *c, struct wire_list list)
 
 void session_on_opened(struct connector *connector, const struct wire_opened *opened)
 {
-    struct buf *frame = bus_frame(connector->bus);
+    struct buf *frame = link_frame(connector->bus);
     struct conn *c = conn_find(connector->conns, opened->conn);
 
     if (c == NULL || c->state != CONN_OPENING) {
@@ -100,26 +100,26 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
  * Anything else stays until it is answered: its sender may count on it. */
 static void forget_requests_of_session(struct conn *c)
 {
-    struct bus_requests *requests = c->connector->requests;
-    struct bus_request request;
+    struct link_requests *requests = c->connector->requests;
+    struct link_request request;
 
     for (uint64_t token = c->last_request; token != 0;
-         token = bus_requests_before(requests, token)) {
-        if (bus_requests_find(requests, token, &request) &&
+         token = link_requests_before(requests, token)) {
+        if (link_requests_find(requests, token, &request) &&
             (request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE ||
              request.type == WIRE_STATE))
-            bus_requests_release(requests, token);
+            link_requests_release(requests, token);
     }
 }
 
 bool session_awaits_answers(const struct conn *c)
 {
-    const struct bus_requests *requests = c->connector->requests;
-    struct bus_request request;
+    const struct link_requests *requests = c->connector->requests;
+    struct link_request request;
 
     for (uint64_t token = c->last_request; token != 0;
-         token = bus_requests_before(requests, token)) {
-        if (bus_requests_find(requests, token, &request))
+         token = link_requests_before(requests, token)) {
+        if (link_requests_find(requests, token, &request))
             return true;
     }
     return false;
@@ -189,7 +189,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
     }
     if (conn_is_open(c))
         keep_ended(c);
-    frame = bus_frame(c->connector->bus);
+    frame = link_frame(c->connector->bus);
     if (frame != NULL)
         wire_put_close(frame, &close);
 }
@@ -217,7 +217,7 @@ void session_progress(const struct conn *c, struct wire_progress *ret_messages,
 
 static void send_ack(struct conn *c, enum wire_type type, const struct inflight *inflight)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
     uint64_t *more = c->connector->seqs;
     struct wire_ack ack = {
         .conn = conn_handle(c),
@@ -248,7 +248,7 @@ void session_on_doubt(struct connector *connector, const struct wire_session *do
 
 void session_heard(struct conn *c)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
 
     if (frame == NULL || !conn_is_open(c))
         return; /* the announcement will say it */
@@ -259,7 +259,7 @@ void session_heard(struct conn *c)
 
 bool session_requests_full(const struct connector *connector)
 {
-    return bus_requests_full(connector->requests) || bus_congested(connector->bus);
+    return link_requests_full(connector->requests) || link_congested(connector->bus);
 }
 
 void session_stall(struct conn *c)
@@ -273,8 +273,8 @@ void session_resume_stalled(struct connector *connector)
     struct conn_list *stalled = &connector->conns->lists.in[CONN_STALLED];
     struct conn *c;
 
-    if (TAILQ_EMPTY(stalled) || !bus_requests_roomy(connector->requests) ||
-        bus_congested(connector->bus))
+    if (TAILQ_EMPTY(stalled) || !link_requests_roomy(connector->requests) ||
+        link_congested(connector->bus))
         return;
     for (unsigned i = 0; i < RESUME_PER_TURN && (c = TAILQ_FIRST(stalled)) != NULL; i++) {
         conn_set_state(&connector->conns->lists, c, CONN_ACTIVE);

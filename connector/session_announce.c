@@ -4,8 +4,8 @@
  * wait, ANNOUNCE_END, then the unanswered requests. Some 150 bytes a session, so 50,000 sessions
  * are 8 MB once in the life of a link; with large Wills and all the requests that may wait it can
  * be hundreds, in as many frames as it takes. What is put afterwards comes after all of it. */
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/session.h"
@@ -34,7 +34,7 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
 
 static void announce(struct conn *c)
 {
-    struct buf *frame = bus_frame(c->connector->bus);
+    struct buf *frame = link_frame(c->connector->bus);
     uint64_t now_ms = loop_now_ms(c->connector->loop);
     struct session_lists lists;
     struct wire_announce record = {
@@ -63,7 +63,7 @@ static void send_again(uint8_t type, uint8_t *record, size_t len, void *arg)
 
     (void)type;
     wire_mark_resend(record, len);
-    wire_put_raw(bus_frame(connector->bus), bytes_of(record, (uint32_t)len));
+    wire_put_raw(link_frame(connector->bus), bytes_of(record, (uint32_t)len));
 }
 
 void session_announce_all(struct connector *connector, const struct wire_welcome *welcome)
@@ -72,16 +72,16 @@ void session_announce_all(struct connector *connector, const struct wire_welcome
     uint64_t now_ms = loop_now_ms(connector->loop);
     struct conn *c;
 
-    bus_requests_set_credit(connector->requests, welcome->credit);
+    link_requests_set_credit(connector->requests, welcome->credit);
     for (unsigned state = CONN_ACTIVE; state <= CONN_LEAVING; state++) {
         TAILQ_FOREACH(c, &lists->in[state], state_link)
         announce(c);
     }
     /* each 64 MB at most (main.c), which one frame may have */
-    ended_announce(connector->ended, now_ms, bus_frame(connector->bus));
-    wills_announce(connector->wills, now_ms, bus_frame(connector->bus));
+    ended_announce(connector->ended, now_ms, link_frame(connector->bus));
+    wills_announce(connector->wills, now_ms, link_frame(connector->bus));
     TAILQ_FOREACH(c, &lists->in[CONN_OPENING], state_link)
     session_open(c);
-    wire_put_empty(bus_frame(connector->bus), WIRE_ANNOUNCE_END);
-    bus_requests_each(connector->requests, send_again, connector);
+    wire_put_empty(link_frame(connector->bus), WIRE_ANNOUNCE_END);
+    link_requests_each(connector->requests, send_again, connector);
 }

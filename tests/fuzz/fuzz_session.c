@@ -11,9 +11,9 @@
 #include "common/auto.h"
 #include "common/log.h"
 
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/auth.h"
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/door.h"
 #include "connector/ended.h"
@@ -48,14 +48,14 @@ struct waiting {
     uint16_t filters;
 };
 
-struct bus {
+struct link {
     bool up;
     struct buf frame;
 };
 
 static struct connector connector;
 static struct option_set set;
-static struct bus link_to_broker;
+static struct link link_to_broker;
 static struct waiting waiting[WAITING_MAX];
 static unsigned waiting_count;
 static uint64_t opening, open_conn, epoch;
@@ -66,19 +66,19 @@ static struct buf received; /* by the client, not a whole packet yet */
 static uint8_t scratch[SCRATCH_BYTES];
 static uint64_t seqs[2 * (size_t)INFLIGHT_MAX];
 
-/* --- in place of bus.c and auth.c --- */
+/* --- in place of link.c and auth.c --- */
 
-struct buf *bus_frame(struct bus *bus)
+struct buf *link_frame(struct link *bus)
 {
     return bus->up ? &bus->frame : NULL;
 }
 
-bool bus_is_sending(const struct bus *bus)
+bool link_is_sending(const struct link *bus)
 {
     return bus->up && bus->frame.len > 0;
 }
 
-bool bus_congested(const struct bus *bus)
+bool link_congested(const struct link *bus)
 {
     (void)bus;
     return false;
@@ -408,15 +408,15 @@ static void start(void)
 {
     if (connector.loop == NULL)
         start_process();
-    link_to_broker = (struct bus){.up = true};
-    connector.requests = bus_requests_create(1u << 20);
+    link_to_broker = (struct link){.up = true};
+    connector.requests = link_requests_create(1u << 20);
     connector.wills = wills_create(1u << 16);
     connector.ended = ended_create(1u << 16);
     connector.limits = limits_create(LIMITED_ENTRIES);
     if (connector.requests == NULL || connector.wills == NULL || connector.ended == NULL ||
         connector.limits == NULL)
         abort();
-    bus_requests_set_credit(connector.requests, 16);
+    link_requests_set_credit(connector.requests, 16);
     waiting_count = 0;
     opening = open_conn = epoch = 0;
     received = (struct buf){0};
@@ -444,7 +444,7 @@ static void stop(void)
     lose_client();
     if (loop_turn(connector.loop, 0) < 0 || conns_open_count(connector.conns) != 0)
         abort();
-    bus_requests_destroy(connector.requests);
+    link_requests_destroy(connector.requests);
     wills_destroy(connector.wills);
     ended_destroy(connector.ended);
     limits_destroy(connector.limits);

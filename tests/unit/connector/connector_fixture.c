@@ -13,9 +13,9 @@
 #include "common/auto.h"
 #include "common/token.h"
 
+#include "common/link/link.h"
+#include "common/link/link_requests.h"
 #include "connector/auth.h"
-#include "connector/bus.h"
-#include "connector/bus_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
@@ -31,6 +31,7 @@ static struct option_set set;
 static char folder[64], key_file[96], config_file[96];
 static void *context, *router;
 static char endpoint[128];
+static const uint8_t instance[WIRE_INSTANCE_SIZE] = {1};
 static uint8_t peer_id[64];
 static size_t peer_id_len;
 static zmq_msg_t message; /* the frame being read */
@@ -57,7 +58,14 @@ static void turn(void)
 
 static void on_welcomed(void *arg, const struct wire_welcome *record_of_broker)
 {
+    link_set_generation(connector.bus, record_of_broker->members.generation);
     session_announce_all(arg, record_of_broker);
+}
+
+static void on_turn_end(void *arg)
+{
+    (void)arg;
+    link_flush(connector.bus);
 }
 
 static void on_lost(void *arg, const char *why)
@@ -66,7 +74,7 @@ static void on_lost(void *arg, const char *why)
     ck_assert_ptr_nonnull(why);
 }
 
-static const struct bus_events events = {
+static const struct link_events events = {
     .welcomed = on_welcomed,
     .received = handle_record,
     .lost = on_lost,
@@ -116,22 +124,30 @@ static void open_router(void)
 void connector_set_up(void)
 {
     struct err_text et = {""};
-    struct bus_config config = {
+    struct link_config config = {
         .endpoint = endpoint,
+        .kind = WIRE_PEER_CONNECTOR,
         .name = "connector/0",
+        .instance = instance,
         .events = &events,
         .arg = &connector,
-        .metrics = &connector.metrics,
+        .counters = {.up = &connector.metrics.links_up,
+                     .lost = &connector.metrics.links_lost,
+                     .handshakes_failed = &connector.metrics.handshakes_failed,
+                     .frames_sent = &connector.metrics.frames_sent,
+                     .frames_received = &connector.metrics.frames_received,
+                     .sends_blocked = &connector.metrics.sends_blocked},
     };
 
     connector = (struct connector){0};
     load_options();
     open_router();
+    config.context = context;
     connector.loop = loop_create();
     ck_assert_ptr_nonnull(connector.loop);
     connector.scratch = malloc(SCRATCH_BYTES);
     connector.seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
-    connector.requests = bus_requests_create(connector.options.pending_bytes);
+    connector.requests = link_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
     connector.ended = ended_create(1u << 20);
     connector.limits = limits_create(LIMITS_ENTRIES);
@@ -139,15 +155,16 @@ void connector_set_up(void)
     ck_assert(connector.requests != NULL && connector.wills != NULL && connector.ended != NULL);
     ck_assert_ptr_nonnull(connector.limits);
     ck_assert_int_eq(conns_create(&connector), 0);
-    ck_assert_msg(bus_create(connector.loop, &config, &connector.bus, &et) == 0, "%s", et.text);
+    ck_assert_msg(link_create(connector.loop, &config, &connector.bus, &et) == 0, "%s", et.text);
+    ck_assert_int_eq(loop_hook_add(connector.loop, on_turn_end, NULL), 0);
     fd_count = 0;
 }
 
 void connector_tear_down(void)
 {
     conns_destroy(connector.conns);
-    bus_destroy(connector.bus);
-    bus_requests_destroy(connector.requests);
+    link_destroy(connector.bus);
+    link_requests_destroy(connector.requests);
     wills_destroy(connector.wills);
     ended_destroy(connector.ended);
     limits_destroy(connector.limits);

@@ -17,7 +17,7 @@
 static char folder[32], server_file[64], own_file[64];
 static config_t config;
 static struct options options;
-static struct curve_link link_read;
+static struct link_keys link_read;
 static struct err_text et;
 
 static void write_file(const char *path, const char *text)
@@ -56,14 +56,14 @@ static void refused(const char *fragment)
 {
     ck_assert_int_eq(curve_link_load(&options, FAR, &config, &link_read, &et), ERR_CONFIG);
     ck_assert_msg(strstr(et.text, fragment) != NULL, "%s", et.text);
-    ck_assert(!curve_link_has_keys(&link_read));
+    ck_assert(!link_keys_has_keys(&link_read));
     ck_assert_str_eq(link_read.own.secret_key, "");
 }
 
 START_TEST(test_keys)
 {
     ck_assert_msg(curve_link_load(&options, FAR, &config, &link_read, &et) == 0, "%s", et.text);
-    ck_assert(curve_link_has_keys(&link_read));
+    ck_assert(link_keys_has_keys(&link_read));
     ck_assert_str_eq(link_read.server_key, SERVER);
     ck_assert_str_eq(link_read.own.public_key, PUBLIC);
     ck_assert_str_eq(link_read.own.secret_key, SECRET);
@@ -95,10 +95,10 @@ START_TEST(test_without_keys)
     refused("\"broker.endpoint\" is \"" FAR "\"");
     ck_assert_int_eq(curve_link_load(&options, "tcp://127.0.0.1:7400", &config, &link_read, &et),
                      0);
-    ck_assert(!curve_link_has_keys(&link_read));
+    ck_assert(!link_keys_has_keys(&link_read));
     options.plain = true;
     ck_assert_int_eq(curve_link_load(&options, FAR, &config, &link_read, &et), 0);
-    ck_assert(!curve_link_has_keys(&link_read));
+    ck_assert(!link_keys_has_keys(&link_read));
 }
 END_TEST
 

@@ -1,4 +1,4 @@
-/* bus_requests - a ring of entries over chunks of record bytes.
+/* link_requests - a ring of entries over chunks of record bytes.
  *
  * Tokens ascend by one, so an entry is found by subtraction; an answered one is marked, and the
  * ring's tail moves over marked ones. Record bytes lie in chunks that are filled one after the
@@ -6,7 +6,7 @@
  * and the memory counted is the memory used. The broker answers nearly in order (different people's
  * batches overtake each other), so few chunks are pinned by a late answer; the span limit bounds
  * what one that never comes could pin of the ring. */
-#include "connector/bus_requests.h"
+#include "common/link/link_requests.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ struct entry {
     uint8_t type;
 };
 
-struct bus_requests {
+struct link_requests {
     struct entry *ring;    /* power of two */
     uint64_t oldest, next; /* tokens; ring holds [oldest, next) */
     size_t mask;
@@ -45,9 +45,9 @@ struct bus_requests {
     uint32_t count, credit;
 };
 
-struct bus_requests *bus_requests_create(size_t max_bytes)
+struct link_requests *link_requests_create(size_t max_bytes)
 {
-    struct bus_requests *requests = calloc(1, sizeof(*requests));
+    struct link_requests *requests = calloc(1, sizeof(*requests));
 
     if (requests == NULL)
         return NULL;
@@ -62,13 +62,13 @@ struct bus_requests *bus_requests_create(size_t max_bytes)
     return requests;
 }
 
-static struct entry *entry_of(const struct bus_requests *requests, uint64_t token)
+static struct entry *entry_of(const struct link_requests *requests, uint64_t token)
 {
     return &requests->ring[token & requests->mask];
 }
 
 /* One of the chunk's records is answered. */
-static void drop_record(struct bus_requests *requests, struct chunk *chunk)
+static void drop_record(struct link_requests *requests, struct chunk *chunk)
 {
     if (--chunk->live > 0)
         return;
@@ -87,48 +87,48 @@ static void drop_record(struct bus_requests *requests, struct chunk *chunk)
     free(chunk);
 }
 
-void bus_requests_destroy(struct bus_requests *requests)
+void link_requests_destroy(struct link_requests *requests)
 {
     if (requests == NULL)
         return;
     while (requests->oldest < requests->next)
-        bus_requests_release(requests, requests->oldest);
+        link_requests_release(requests, requests->oldest);
     free(requests->filling);
     free(requests->spare);
     free(requests->ring);
     free(requests);
 }
 
-void bus_requests_set_credit(struct bus_requests *requests, uint32_t credit)
+void link_requests_set_credit(struct link_requests *requests, uint32_t credit)
 {
     requests->credit = credit;
 }
 
-bool bus_requests_full(const struct bus_requests *requests)
+bool link_requests_full(const struct link_requests *requests)
 {
     return requests->count >= requests->credit || requests->bytes >= requests->max_bytes ||
            requests->next - requests->oldest >= SPAN_MAX;
 }
 
-bool bus_requests_roomy(const struct bus_requests *requests)
+bool link_requests_roomy(const struct link_requests *requests)
 {
     /* With a credit of 1 the half is 0, which means: none unanswered. */
-    return !bus_requests_full(requests) && requests->count <= requests->credit / 2 &&
+    return !link_requests_full(requests) && requests->count <= requests->credit / 2 &&
            requests->bytes <= requests->max_bytes / 2 + CHUNK_BYTES &&
            requests->next - requests->oldest <= SPAN_MAX / 2;
 }
 
-uint32_t bus_requests_count(const struct bus_requests *requests)
+uint32_t link_requests_count(const struct link_requests *requests)
 {
     return requests->count;
 }
 
-uint64_t bus_requests_next_token(const struct bus_requests *requests)
+uint64_t link_requests_next_token(const struct link_requests *requests)
 {
     return requests->next;
 }
 
-static int grow_ring(struct bus_requests *requests)
+static int grow_ring(struct link_requests *requests)
 {
     size_t capacity = (requests->mask + 1) * 2;
     struct entry *ring = calloc(capacity, sizeof(*ring));
@@ -144,7 +144,7 @@ static int grow_ring(struct bus_requests *requests)
 }
 
 /* Makes `filling` a chunk with room for size bytes. */
-static int make_room(struct bus_requests *requests, size_t size)
+static int make_room(struct link_requests *requests, size_t size)
 {
     struct chunk *chunk = requests->filling;
     size_t chunk_size = size > CHUNK_BYTES ? size : CHUNK_BYTES;
@@ -171,7 +171,7 @@ static int make_room(struct bus_requests *requests, size_t size)
     return 0;
 }
 
-int bus_requests_add(struct bus_requests *requests, const struct bus_request *request)
+int link_requests_add(struct link_requests *requests, const struct link_request *request)
 {
     size_t size = (size_t)request->record.len + request->codes.len;
     struct chunk *chunk;
@@ -208,8 +208,8 @@ int bus_requests_add(struct bus_requests *requests, const struct bus_request *re
     return 0;
 }
 
-bool bus_requests_find(const struct bus_requests *requests, uint64_t token,
-                       struct bus_request *ret_request)
+bool link_requests_find(const struct link_requests *requests, uint64_t token,
+                        struct link_request *ret_request)
 {
     const struct entry *entry;
     const uint8_t *data;
@@ -220,7 +220,7 @@ bool bus_requests_find(const struct bus_requests *requests, uint64_t token,
     if (entry->chunk == NULL)
         return false;
     data = entry->chunk->data + entry->offset;
-    *ret_request = (struct bus_request){
+    *ret_request = (struct link_request){
         .conn = entry->conn,
         .previous = entry->previous,
         .reply = entry->reply,
@@ -231,14 +231,14 @@ bool bus_requests_find(const struct bus_requests *requests, uint64_t token,
     return true;
 }
 
-uint64_t bus_requests_before(const struct bus_requests *requests, uint64_t token)
+uint64_t link_requests_before(const struct link_requests *requests, uint64_t token)
 {
     if (token < requests->oldest || token >= requests->next)
         return 0;
     return entry_of(requests, token)->previous;
 }
 
-void bus_requests_release(struct bus_requests *requests, uint64_t token)
+void link_requests_release(struct link_requests *requests, uint64_t token)
 {
     struct chunk *chunk;
 
@@ -254,8 +254,8 @@ void bus_requests_release(struct bus_requests *requests, uint64_t token)
         requests->oldest++;
 }
 
-void bus_requests_each(struct bus_requests *requests,
-                       void (*fn)(uint8_t type, uint8_t *record, size_t len, void *arg), void *arg)
+void link_requests_each(struct link_requests *requests,
+                        void (*fn)(uint8_t type, uint8_t *record, size_t len, void *arg), void *arg)
 {
     for (uint64_t token = requests->oldest; token < requests->next; token++) {
         struct entry *entry = entry_of(requests, token);

@@ -1,10 +1,10 @@
-/* bus_socket - libzmq's options for "one socket, one TCP connection".
+/* link_socket - libzmq's options for "one socket, one TCP connection".
  *
  * libzmq reconnects by itself and keeps its queue meanwhile, so what was sent before a break would
  * arrive at the broker ahead of what is sent again. Therefore: no reconnection (ZMQ_RECONNECT_IVL
  * -1), nothing queued without a connection (ZMQ_IMMEDIATE), and a monitor that says when the one
  * connection is up and when it is gone. */
-#include "connector/bus_socket.h"
+#include "common/link/link_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,29 +44,29 @@ static int configure(void *dealer)
 
 /* Both sides prove that they have their key before the first frame; CURVE is a mechanism of ZMTP,
  * so a side with keys and one without do not even begin. */
-static int set_keys(void *dealer, const struct curve_link *link)
+static int set_keys(void *dealer, const struct link_keys *keys)
 {
-    if (!curve_link_has_keys(link))
+    if (!link_keys_has_keys(keys))
         return 0;
-    if (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, link->server_key, CURVE_KEY_SIZE) < 0 ||
-        zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, link->own.public_key, CURVE_KEY_SIZE) < 0 ||
-        zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, link->own.secret_key, CURVE_KEY_SIZE) < 0)
+    if (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, keys->server_key, CURVE_KEY_SIZE) < 0 ||
+        zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, keys->own.public_key, CURVE_KEY_SIZE) < 0 ||
+        zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, keys->own.secret_key, CURVE_KEY_SIZE) < 0)
         return -1;
     return 0;
 }
 
-int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context,
-                    const struct bus_socket_config *config)
+int link_socket_open(struct link_socket *s, struct loop *loop, void *context,
+                     const struct link_socket_config *config)
 {
     char address[48];
     int r = ERR_SYSTEM;
 
-    snprintf(address, sizeof(address), "inproc://bus-monitor-%u", config->number);
-    *s = (struct bus_socket){0};
+    snprintf(address, sizeof(address), "inproc://link-monitor-%u", config->number);
+    *s = (struct link_socket){0};
     s->dealer = zmq_socket(context, ZMQ_DEALER);
     s->monitor = zmq_socket(context, ZMQ_PAIR);
     if (s->dealer == NULL || s->monitor == NULL || configure(s->dealer) < 0 ||
-        set_keys(s->dealer, config->curve) < 0 || set_int(s->monitor, ZMQ_LINGER, 0) < 0 ||
+        set_keys(s->dealer, config->keys) < 0 || set_int(s->monitor, ZMQ_LINGER, 0) < 0 ||
         zmq_socket_monitor(s->dealer, address,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | REFUSED_EVENTS | GONE_EVENTS) < 0 ||
         zmq_connect(s->monitor, address) < 0)
@@ -86,11 +86,11 @@ int bus_socket_open(struct bus_socket *s, struct loop *loop, void *context,
     return 0;
 
 fail:
-    bus_socket_close(s, 0);
+    link_socket_close(s, 0);
     return r;
 }
 
-void bus_socket_close(struct bus_socket *s, int linger_ms)
+void link_socket_close(struct link_socket *s, int linger_ms)
 {
     int saved = errno;
 
@@ -104,22 +104,22 @@ void bus_socket_close(struct bus_socket *s, int linger_ms)
     }
     if (s->monitor != NULL)
         zmq_close(s->monitor);
-    *s = (struct bus_socket){0};
+    *s = (struct link_socket){0};
     errno = saved;
 }
 
-enum bus_socket_news bus_socket_news(struct bus_socket *s, struct zmonitor_event *ret_event)
+enum link_socket_news link_socket_news(struct link_socket *s, struct zmonitor_event *ret_event)
 {
     if (!zmonitor_read(s->monitor, ret_event))
-        return BUS_SOCKET_NOTHING;
+        return LINK_SOCKET_NOTHING;
     if (ret_event->event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-        return BUS_SOCKET_CONNECTED;
+        return LINK_SOCKET_CONNECTED;
     if ((ret_event->event & REFUSED_EVENTS) != 0)
-        return BUS_SOCKET_REFUSED;
-    return (ret_event->event & GONE_EVENTS) != 0 ? BUS_SOCKET_GONE : BUS_SOCKET_NOTHING;
+        return LINK_SOCKET_REFUSED;
+    return (ret_event->event & GONE_EVENTS) != 0 ? LINK_SOCKET_GONE : LINK_SOCKET_NOTHING;
 }
 
-int bus_socket_send(struct bus_socket *s, const struct buf *frame)
+int link_socket_send(struct link_socket *s, const struct buf *frame)
 {
     int r;
 

@@ -1,5 +1,5 @@
-/* Tests of connector/bus_requests.c. */
-#include "connector/bus_requests.h"
+/* Tests of common/link/link_requests.c. */
+#include "common/link/link_requests.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,18 +10,18 @@
 
 #define MAX_BYTES (1u << 20)
 
-static struct bus_requests *requests;
+static struct link_requests *requests;
 
 static void set_up(void)
 {
-    requests = bus_requests_create(MAX_BYTES);
+    requests = link_requests_create(MAX_BYTES);
     ck_assert_ptr_nonnull(requests);
-    bus_requests_set_credit(requests, 100000);
+    link_requests_set_credit(requests, 100000);
 }
 
 static void tear_down(void)
 {
-    bus_requests_destroy(requests);
+    link_requests_destroy(requests);
 }
 
 /* Record bytes that depend on the token, so that a mix-up shows. */
@@ -35,8 +35,8 @@ static uint32_t fill(uint64_t token, uint32_t len, uint8_t *record)
 static uint64_t add(uint32_t len, uint64_t previous)
 {
     static uint8_t record[200000];
-    uint64_t token = bus_requests_next_token(requests);
-    struct bus_request request = {
+    uint64_t token = link_requests_next_token(requests);
+    struct link_request request = {
         .conn = token + 1000,
         .previous = previous,
         .reply = (uint32_t)token,
@@ -44,17 +44,17 @@ static uint64_t add(uint32_t len, uint64_t previous)
         .record = bytes_of(record, fill(token, len, record)),
     };
 
-    ck_assert_int_eq(bus_requests_add(requests, &request), 0);
+    ck_assert_int_eq(link_requests_add(requests, &request), 0);
     return token;
 }
 
 static void check(uint64_t token, uint32_t len)
 {
     static uint8_t expected[200000];
-    struct bus_request request;
+    struct link_request request;
 
     fill(token, len, expected);
-    ck_assert(bus_requests_find(requests, token, &request));
+    ck_assert(link_requests_find(requests, token, &request));
     ck_assert_uint_eq(request.conn, token + 1000);
     ck_assert_uint_eq(request.reply, (uint32_t)token);
     ck_assert_uint_eq(request.record.len, len);
@@ -63,18 +63,18 @@ static void check(uint64_t token, uint32_t len)
 
 START_TEST(test_tokens_ascend)
 {
-    struct bus_request request;
+    struct link_request request;
     uint64_t first = add(10, 0);
 
     ck_assert_uint_eq(add(10, 0), first + 1);
-    ck_assert_uint_eq(bus_requests_count(requests), 2);
-    bus_requests_release(requests, first);
-    ck_assert(!bus_requests_find(requests, first, &request));
+    ck_assert_uint_eq(link_requests_count(requests), 2);
+    link_requests_release(requests, first);
+    ck_assert(!link_requests_find(requests, first, &request));
     check(first + 1, 10);
-    bus_requests_release(requests, first); /* twice, and unknown ones: no effect */
-    bus_requests_release(requests, 0);
-    bus_requests_release(requests, first + 2);
-    ck_assert_uint_eq(bus_requests_count(requests), 1);
+    link_requests_release(requests, first); /* twice, and unknown ones: no effect */
+    link_requests_release(requests, 0);
+    link_requests_release(requests, first + 2);
+    ck_assert_uint_eq(link_requests_count(requests), 1);
     ck_assert_uint_eq(add(10, 0), first + 2); /* never reused */
 }
 END_TEST
@@ -82,17 +82,17 @@ END_TEST
 START_TEST(test_codes_are_kept)
 {
     const uint8_t codes[] = {0x8F, CODE_FROM_BROKER, 0x9E};
-    struct bus_request request =
-                           {
-                               .type = WIRE_SUBSCRIBE,
-                               .record = bytes_of("record", 6),
-                               .codes = bytes_of(codes, sizeof(codes)),
-                           },
-                       found;
-    uint64_t token = bus_requests_next_token(requests);
+    struct link_request request =
+                            {
+                                .type = WIRE_SUBSCRIBE,
+                                .record = bytes_of("record", 6),
+                                .codes = bytes_of(codes, sizeof(codes)),
+                            },
+                        found;
+    uint64_t token = link_requests_next_token(requests);
 
-    ck_assert_int_eq(bus_requests_add(requests, &request), 0);
-    ck_assert(bus_requests_find(requests, token, &found));
+    ck_assert_int_eq(link_requests_add(requests, &request), 0);
+    ck_assert(link_requests_find(requests, token, &found));
     ck_assert_uint_eq(found.type, WIRE_SUBSCRIBE);
     ck_assert_uint_eq(found.codes.len, sizeof(codes));
     ck_assert_mem_eq(found.codes.data, codes, sizeof(codes));
@@ -104,20 +104,20 @@ START_TEST(test_credit)
 {
     uint64_t first;
 
-    bus_requests_set_credit(requests, 0);
-    ck_assert(bus_requests_full(requests)); /* no broker yet */
-    bus_requests_set_credit(requests, 4);
+    link_requests_set_credit(requests, 0);
+    ck_assert(link_requests_full(requests)); /* no broker yet */
+    link_requests_set_credit(requests, 4);
     first = add(1, 0);
     add(1, 0);
     add(1, 0);
-    ck_assert(!bus_requests_full(requests));
+    ck_assert(!link_requests_full(requests));
     add(1, 0);
-    ck_assert(bus_requests_full(requests));
-    bus_requests_release(requests, first);
-    ck_assert(!bus_requests_full(requests));
-    ck_assert(!bus_requests_roomy(requests)); /* not with every answer */
-    bus_requests_release(requests, first + 1);
-    ck_assert(bus_requests_roomy(requests));
+    ck_assert(link_requests_full(requests));
+    link_requests_release(requests, first);
+    ck_assert(!link_requests_full(requests));
+    ck_assert(!link_requests_roomy(requests)); /* not with every answer */
+    link_requests_release(requests, first + 1);
+    ck_assert(link_requests_roomy(requests));
 }
 END_TEST
 
@@ -125,26 +125,26 @@ START_TEST(test_credit_of_one_moves)
 {
     uint64_t token;
 
-    bus_requests_set_credit(requests, 1);
+    link_requests_set_credit(requests, 1);
     token = add(1, 0);
-    ck_assert(bus_requests_full(requests));
-    ck_assert(!bus_requests_roomy(requests));
-    bus_requests_release(requests, token);
-    ck_assert(bus_requests_roomy(requests));
+    ck_assert(link_requests_full(requests));
+    ck_assert(!link_requests_roomy(requests));
+    link_requests_release(requests, token);
+    ck_assert(link_requests_roomy(requests));
 }
 END_TEST
 
 START_TEST(test_bytes)
 {
-    uint64_t first = bus_requests_next_token(requests), token;
+    uint64_t first = link_requests_next_token(requests), token;
 
-    while (!bus_requests_full(requests))
+    while (!link_requests_full(requests))
         add(30000, 0);
-    ck_assert_uint_ge((bus_requests_next_token(requests) - first) * 30000, MAX_BYTES * 8 / 10);
-    for (token = first; !bus_requests_roomy(requests); token++)
-        bus_requests_release(requests, token);
-    ck_assert(!bus_requests_full(requests));
-    ck_assert_uint_gt(bus_requests_count(requests), 0); /* did not have to wait for all */
+    ck_assert_uint_ge((link_requests_next_token(requests) - first) * 30000, MAX_BYTES * 8 / 10);
+    for (token = first; !link_requests_roomy(requests); token++)
+        link_requests_release(requests, token);
+    ck_assert(!link_requests_full(requests));
+    ck_assert_uint_gt(link_requests_count(requests), 0); /* did not have to wait for all */
 }
 END_TEST
 
@@ -156,8 +156,8 @@ START_TEST(test_large_records)
     check(b, 150000);
     check(c, 10);
     check(d, 200000);
-    bus_requests_release(requests, d);
-    bus_requests_release(requests, b);
+    link_requests_release(requests, d);
+    link_requests_release(requests, b);
     check(a, 10);
     check(c, 10);
     check(add(100, 0), 100);
@@ -168,12 +168,12 @@ START_TEST(test_chain_passes_answered_ones)
 {
     uint64_t a = add(1, 0), b = add(1, a), c = add(1, b);
 
-    ck_assert_uint_eq(bus_requests_before(requests, c), b);
-    bus_requests_release(requests, b);
-    ck_assert_uint_eq(bus_requests_before(requests, c), b);
-    ck_assert_uint_eq(bus_requests_before(requests, b), a); /* a still waits: it must be found */
-    bus_requests_release(requests, a);
-    ck_assert_uint_eq(bus_requests_before(requests, b), 0); /* nothing before c waits */
+    ck_assert_uint_eq(link_requests_before(requests, c), b);
+    link_requests_release(requests, b);
+    ck_assert_uint_eq(link_requests_before(requests, c), b);
+    ck_assert_uint_eq(link_requests_before(requests, b), a); /* a still waits: it must be found */
+    link_requests_release(requests, a);
+    ck_assert_uint_eq(link_requests_before(requests, b), 0); /* nothing before c waits */
 }
 END_TEST
 
@@ -190,15 +190,15 @@ static void on_each(uint8_t type, uint8_t *record, size_t len, void *arg)
 START_TEST(test_each_in_order)
 {
     struct buf seen = {0};
-    struct bus_request request;
+    struct link_request request;
     uint64_t a = add(3, 0), b = add(3, 0), c = add(3, 0);
     const uint8_t expected[] = {(uint8_t)(a * 31), (uint8_t)(c * 31)};
 
-    bus_requests_release(requests, b);
-    bus_requests_each(requests, on_each, &seen);
+    link_requests_release(requests, b);
+    link_requests_each(requests, on_each, &seen);
     ck_assert_uint_eq(seen.len, sizeof(expected));
     ck_assert_mem_eq(seen.data, expected, sizeof(expected));
-    ck_assert(bus_requests_find(requests, c, &request));
+    ck_assert(link_requests_find(requests, c, &request));
     ck_assert_uint_eq(request.record.data[0], 0xEE);
     buf_release(&seen);
 }
@@ -224,10 +224,10 @@ START_TEST(test_random)
             unsigned at = (unsigned)rand_r(&seed) % count;
 
             check(open[at].token, open[at].len);
-            bus_requests_release(requests, open[at].token);
+            link_requests_release(requests, open[at].token);
             open[at] = open[--count];
         }
-        ck_assert_uint_eq(bus_requests_count(requests), count);
+        ck_assert_uint_eq(link_requests_count(requests), count);
     }
     while (count > 0) {
         count--;
@@ -238,7 +238,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("bus_requests");
+    Suite *suite = suite_create("link_requests");
     TCase *store = tcase_create("store"), *limits = tcase_create("limits");
 
     tcase_add_checked_fixture(store, set_up, tear_down);
