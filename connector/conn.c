@@ -14,8 +14,7 @@
 
 #include "common/auto.h"
 
-#include "common/link/link.h"
-
+#include "connector/brokers.h"
 #include "connector/keepalive.h"
 #include "connector/session.h"
 #include "connector/transport_tls.h"
@@ -88,18 +87,29 @@ static void on_ack_timer(struct timer *timer)
     CONTAINER_OF(timer, struct conns, ack_timer)->acks_due = true;
 }
 
+/* Those that a frame takes along, or all when they have waited long enough. */
 static void send_acks(struct conns *conns)
 {
+    const struct brokers *brokers = conns->connector->brokers;
+    uint32_t kept = 0;
+
     for (uint32_t i = 0; i < conns->ack_count; i++) {
         struct conn *c = conn_find(conns, conns->acks[i]);
 
         if (c == NULL)
             continue;
+        if (!conns->acks_due && conn_is_open(c) &&
+            !broker_is_sending(brokers_at(brokers, c->owner))) {
+            conns->acks[kept++] = conns->acks[i];
+            continue;
+        }
         c->turn_flags &= (uint8_t)~TURN_ACK;
         if (conn_is_open(c))
             session_send_ack(c);
     }
-    conns->ack_count = 0;
+    conns->ack_count = kept;
+    if (kept > 0)
+        return;
     conns->acks_due = false;
     loop_timer_cancel(conns->connector->loop, &conns->ack_timer);
 }
@@ -117,7 +127,7 @@ static void on_turn_end(void *arg)
         if (c->state != CONN_CLOSED)
             conn_flush(c);
     }
-    if (conns->ack_count > 0 && (conns->acks_due || link_is_sending(conns->connector->bus)))
+    if (conns->ack_count > 0)
         send_acks(conns);
     session_resume_stalled(conns->connector);
     if (conns->ready_count == 0) /* else conns_run_ready does it */
@@ -223,6 +233,8 @@ static struct conn *take_slot(struct conns *conns)
         .connector = conns->connector,
         .slot = c->slot,
         .generation = c->generation + 1,
+        .owner = BROKER_NONE,
+        .stalled_for = BROKER_NONE,
         .state = CONN_FREE,
         .state_link = c->state_link,
         .reading = true,
@@ -273,6 +285,13 @@ struct conn *conn_find(const struct conns *conns, uint64_t handle)
     if (c->generation != handle >> 32 || c->state == CONN_FREE || c->state == CONN_CLOSED)
         return NULL;
     return c;
+}
+
+struct conn *conn_of(const struct broker *broker, uint64_t handle)
+{
+    struct conn *c = conn_find(broker->brokers->connector->conns, handle);
+
+    return c != NULL && c->owner == broker->slot ? c : NULL;
 }
 
 void conn_flush_later(struct conn *c)

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 
+#include "connector/brokers.h"
 #include "connector/bucket.h"
 #include "connector/conn_state.h"
 #include "connector/connector.h"
@@ -48,6 +49,7 @@ struct client {
     uint64_t too_fast_since_ms, too_fast_last_ms; /* when a publish was refused for that */
     uint32_t session_expiry_s;                    /* asked for; once open: granted */
     uint32_t lease_s;                             /* as the client said it last */
+    uint32_t unanswered;                          /* of its requests, by any broker */
     uint16_t receive_max;
     uint16_t keep_alive_s; /* in force; 0 = none */
     uint8_t device_state;  /* enum wire_device_state */
@@ -92,7 +94,7 @@ struct conn {
     struct outq outq;
     struct client *client;   /* NULL before a good CONNECT */
     struct pubacks *pubacks; /* owed to the client; NULL when none is */
-    uint64_t last_request;   /* token of the newest of its requests to the broker, 0 = none */
+    uint64_t last_request;   /* token of the newest of those that end with its session, 0 = none */
     struct inflight inflight;
     struct inbox_subscription inbox;
     uint32_t max_packet_bytes; /* the client's limit, 0 = none */
@@ -100,11 +102,13 @@ struct conn {
     uint8_t state; /* enum conn_state; written by conn_set_state only */
     uint8_t level; /* enum mqtt_level, 0 before CONNECT */
     uint8_t turn_flags;
-    bool ready;    /* on the ready list */
-    bool reading;  /* epoll watches for input */
-    bool writing;  /* epoll watches for room to write */
-    bool finished; /* the transport was told that no more follows */
-    bool terse;    /* MQTT 5 Request Problem Information 0: no Reason String in acknowledgements */
+    uint8_t owner;       /* slot of its person's broker, BROKER_NONE before there is one */
+    uint8_t stalled_for; /* CONN_STALLED: slot of the broker that has too much */
+    bool ready : 1;      /* on the ready list */
+    bool reading : 1;    /* epoll watches for input */
+    bool writing : 1;    /* epoll watches for room to write */
+    bool finished : 1;   /* the transport was told that no more follows */
+    bool terse : 1; /* MQTT 5 Request Problem Information 0: no Reason String in acknowledgements */
 };
 _Static_assert(sizeof(struct conn) <= CONN_BUDGET, "struct conn is over its budget");
 
@@ -139,10 +143,19 @@ uint64_t conn_handle(const struct conn *c);
 /* NULL when that connection is gone. */
 struct conn *conn_find(const struct conns *conns, uint64_t handle);
 
+/* The same for what a broker says: NULL as well when another one owns that connection's person. */
+struct conn *conn_of(const struct broker *broker, uint64_t handle);
+
 /* CONNACK 0 was sent and the session is not over. */
 static inline bool conn_is_open(const struct conn *c)
 {
     return c->state >= CONN_ACTIVE && c->state <= CONN_LEAVING;
+}
+
+/* To tell its owner something; NULL without a link to it. As broker_frame. */
+static inline struct buf *conn_frame(const struct conn *c)
+{
+    return broker_frame(brokers_at(c->connector->brokers, c->owner));
 }
 
 static inline struct bytes client_user(const struct client *client)

@@ -12,8 +12,7 @@
 #include "connector/ws_policy.h"
 
 struct auth;
-struct link;
-struct link_requests;
+struct brokers;
 struct conns;
 struct ended_sessions;
 struct limits;
@@ -38,8 +37,7 @@ struct connector {
     struct options options;
     struct metrics metrics;
     struct conns *conns;
-    struct link *bus;
-    struct link_requests *requests;
+    struct brokers *brokers;
     struct wills *wills;
     struct ended_sessions *ended;
     struct auth *auth;

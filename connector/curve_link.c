@@ -20,18 +20,19 @@ static int load(const struct options *options, const config_t *config, struct li
     return r < 0 ? r : curve_key_load_secret(SECRET_KEY, own, &link->own, et);
 }
 
-int curve_link_load(const struct options *options, const char *endpoint, const config_t *config,
-                    struct link_keys *ret_link, struct err_text *et)
+int curve_link_load(const struct options *options, const struct endpoints *endpoints,
+                    const config_t *config, struct link_keys *ret_link, struct err_text *et)
 {
     bool server = options->server_key[0] != '\0', own = options->secret_key[0] != '\0';
     struct link_keys link = {.server_key = ""};
-    int r;
+    int r = 0;
 
     if (server != own)
         return err_set(et, ERR_CONFIG,
                        "\"%s\" is set and \"%s\" is not, expected both (CURVE) or neither",
                        server ? SERVER_KEY : SECRET_KEY, server ? SECRET_KEY : SERVER_KEY);
-    r = curve_check_link("broker", endpoint, server, options->plain, et);
+    for (unsigned i = 0; r == 0 && i < endpoints->count; i++)
+        r = curve_check_link("broker", endpoints->all[i], server, options->plain, et);
     if (r == 0 && server)
         r = load(options, config, &link, et);
     if (r == 0)

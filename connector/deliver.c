@@ -9,7 +9,6 @@
 
 #include "common/auto.h"
 
-#include "common/link/link.h"
 #include "connector/conn.h"
 
 /* "inbox/notify/sent/g/" and a MID, and two strings of the wire (u8 length) with their slashes. */
@@ -70,7 +69,7 @@ static bool fits(const struct conn *c, const struct mqtt_publish_out *publish, u
 
 static void skip(struct conn *c, const struct wire_deliver *deliver, uint32_t size)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct buf *frame = conn_frame(c);
     const struct wire_skip record = {
         .conn = conn_handle(c),
         .epoch = c->client->epoch,
@@ -166,9 +165,10 @@ static void hold(struct conn *c, const struct wire_deliver *deliver)
         conn_close(c, CLOSE_NO_MEMORY, NULL);
 }
 
-void deliver_message(struct connector *connector, const struct wire_deliver *deliver)
+void deliver_message(struct broker *broker, const struct wire_deliver *deliver)
 {
-    struct conn *c = conn_find(connector->conns, deliver->conn);
+    struct connector *connector = broker->brokers->connector;
+    struct conn *c = conn_of(broker, deliver->conn);
 
     if (c == NULL || !conn_is_open(c))
         connector->metrics.records_stale++;
@@ -192,9 +192,10 @@ void deliver_held(struct conn *c)
     }
 }
 
-void deliver_live(struct connector *connector, const struct wire_live *live)
+void deliver_live(struct broker *broker, const struct wire_live *live)
 {
-    struct conn *c = conn_find(connector->conns, live->conn);
+    struct connector *connector = broker->brokers->connector;
+    struct conn *c = conn_of(broker, live->conn);
     struct topic_text topic = {.len = 0};
     struct mqtt_publish_out publish;
     uint32_t size = 0;

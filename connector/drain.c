@@ -5,7 +5,7 @@
  * published is answered, and what it was sent is acknowledged. What it publishes meanwhile is not
  * taken, and it is sent nothing new. So a client that comes back repeats nothing, and is sent
  * nothing again, unless drain.wait_ms was too short for it or for the broker. The process ends when
- * the broker has confirmed that everything acknowledged here is committed: until then only this
+ * the brokers have confirmed that everything acknowledged here is committed: until then only this
  * process could tell a new broker (ended.h). Cost: each connection that leaves is looked at every
  * STEP_MS. */
 #include "connector/drain.h"
@@ -13,7 +13,6 @@
 #include "common/auto.h"
 #include "common/log.h"
 
-#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/handle.h"
@@ -91,7 +90,7 @@ static void disconnect_finished(struct conns *conns)
 
 static bool broker_has_all(const struct connector *connector)
 {
-    return ended_count(connector->ended) == 0 && link_requests_count(connector->requests) == 0;
+    return ended_count(connector->ended) == 0 && brokers_unanswered(connector->brokers) == 0;
 }
 
 /* All sessions have ended: true when the broker has everything, or had its time. */
@@ -108,7 +107,7 @@ static void stop(const struct connector *connector)
         log_warning(NULL,
                     "the broker has not confirmed %zu ended sessions and %u requests in time: "
                     "clients may get again what they acknowledged last",
-                    ended_count(connector->ended), link_requests_count(connector->requests));
+                    ended_count(connector->ended), brokers_unanswered(connector->brokers));
     loop_stop(connector->loop);
 }
 

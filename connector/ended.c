@@ -8,6 +8,7 @@
 #include "common/auto.h"
 #include "common/hash.h"
 
+#include "connector/brokers.h"
 #include "connector/expiry.h"
 
 struct kept_session {
@@ -15,6 +16,7 @@ struct kept_session {
     uint64_t conn;
     uint64_t ends_ms;
     size_t len;
+    uint8_t owner;
     uint8_t record[];
 };
 
@@ -57,7 +59,7 @@ void ended_destroy(struct ended_sessions *ended)
     free(ended);
 }
 
-static int keep(struct ended_sessions *ended, uint64_t conn, uint64_t ends_ms)
+static int keep(struct ended_sessions *ended, uint8_t owner, uint64_t conn, uint64_t ends_ms)
 {
     size_t len = ended->scratch.len;
     struct kept_session *kept;
@@ -71,6 +73,7 @@ static int keep(struct ended_sessions *ended, uint64_t conn, uint64_t ends_ms)
     kept->conn = conn;
     kept->ends_ms = ends_ms;
     kept->len = len;
+    kept->owner = owner;
     memcpy(kept->record, ended->scratch.data, len);
     r = hash_insert(&ended->table, &kept->node, hash_u64(conn));
     if (r < 0) {
@@ -81,14 +84,14 @@ static int keep(struct ended_sessions *ended, uint64_t conn, uint64_t ends_ms)
     return 0;
 }
 
-int ended_add(struct ended_sessions *ended, const struct wire_ended *record,
+int ended_add(struct ended_sessions *ended, uint8_t owner, const struct wire_ended *record,
               const struct wire_seqs *messages, const struct wire_seqs *notified, uint64_t ends_ms)
 {
     int r = ERR_NO_MEMORY;
 
     wire_put_ended(&ended->scratch, record, messages, notified);
     if (buf_ok(&ended->scratch))
-        r = keep(ended, record->conn, ends_ms);
+        r = keep(ended, owner, record->conn, ends_ms);
     /* a window of 16,384 sequences is rare: its memory is not kept */
     buf_release(&ended->scratch);
     return r;
@@ -99,11 +102,11 @@ static bool match_conn(const struct hash_node *node, const void *key)
     return CONTAINER_OF(node, const struct kept_session, node)->conn == *(const uint64_t *)key;
 }
 
-void ended_remove(struct ended_sessions *ended, uint64_t conn)
+void ended_remove(struct ended_sessions *ended, uint64_t conn, uint8_t owner)
 {
     struct hash_node *node = hash_find(&ended->table, hash_u64(conn), match_conn, &conn);
 
-    if (node != NULL)
+    if (node != NULL && CONTAINER_OF(node, struct kept_session, node)->owner == owner)
         forget(ended, node);
 }
 
@@ -112,9 +115,16 @@ size_t ended_count(const struct ended_sessions *ended)
     return ended->table.count;
 }
 
+static void put(struct kept_session *kept, uint64_t now_ms, struct buf *frame)
+{
+    wire_set_ended_expiry(kept->record, kept->len, expiry_left_s(kept->ends_ms, now_ms));
+    wire_put_raw(frame, bytes_of(kept->record, (uint32_t)kept->len));
+}
+
 struct announce {
     uint64_t now_ms;
     struct buf *frame;
+    uint8_t owner;
 };
 
 static void on_announce(struct hash_node *node, void *arg)
@@ -122,15 +132,48 @@ static void on_announce(struct hash_node *node, void *arg)
     struct kept_session *kept = CONTAINER_OF(node, struct kept_session, node);
     const struct announce *announce = arg;
 
-    wire_set_ended_expiry(kept->record, kept->len, expiry_left_s(kept->ends_ms, announce->now_ms));
-    wire_put_raw(announce->frame, bytes_of(kept->record, (uint32_t)kept->len));
+    if (kept->owner == announce->owner)
+        put(kept, announce->now_ms, announce->frame);
 }
 
-void ended_announce(const struct ended_sessions *ended, uint64_t now_ms, struct buf *frame)
+void ended_announce(const struct ended_sessions *ended, uint8_t owner, uint64_t now_ms,
+                    struct buf *frame)
 {
-    struct announce announce = {.now_ms = now_ms, .frame = frame};
+    struct announce announce = {.now_ms = now_ms, .frame = frame, .owner = owner};
     /* hash_each takes a table its callback may change; ours only reads. */
     struct hash table = ended->table;
 
     hash_each(&table, on_announce, &announce);
+}
+
+struct move {
+    uint64_t now_ms;
+    const struct brokers *brokers;
+};
+
+static void on_move(struct hash_node *node, void *arg)
+{
+    struct kept_session *kept = CONTAINER_OF(node, struct kept_session, node);
+    struct wire_reader reader = {.rest = bytes_of(kept->record, (uint32_t)kept->len)};
+    const struct move *move = arg;
+    const struct broker *broker;
+    struct wire_record record;
+    struct buf *frame;
+
+    if (wire_next(&reader, &record) != 1)
+        return; /* we encoded it: can't be */
+    broker = brokers_of(move->brokers, record.ended.user);
+    if (broker->slot == kept->owner)
+        return;
+    kept->owner = broker->slot;
+    frame = broker_frame(broker);
+    if (frame != NULL)
+        put(kept, move->now_ms, frame);
+}
+
+void ended_move(struct ended_sessions *ended, const struct brokers *brokers, uint64_t now_ms)
+{
+    struct move move = {.now_ms = now_ms, .brokers = brokers};
+
+    hash_each(&ended->table, on_move, &move);
 }

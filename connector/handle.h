@@ -8,8 +8,8 @@
 
 #include "connector/mqtt_codec.h"
 
+struct broker;
 struct conn;
-struct connector;
 
 /* One whole packet. False: it can't be handled until the broker answers something; the connection
  * is stalled and the caller keeps the packet. */
@@ -44,27 +44,17 @@ enum me_result {
 };
 MUST_CHECK enum me_result me_forward(struct conn *c, const struct mqtt_publish *publish,
                                      enum topic_kind kind, struct refusal *ret_refusal);
-/* The reply of a request whose client wants no answer (QoS 0). */
-#define REPLY_NONE UINT32_MAX
 /* What the broker's refusal of such a request means, for the Reason String; NULL: nothing known. */
 const char *me_reason_text(enum wire_type type, uint8_t reason);
 /* MQTT 5 Payload Format Indicator 1 promises UTF-8 (section 3.3.2.3.2). */
 bool payload_format_valid(const struct mqtt_properties *properties, struct bytes payload);
 
-/* Gives the broker a request and remembers it until it is answered: record was encoded at the end
- * of what request_buf returned, from offset start. reply and codes as in struct link_request.
- * Closes the connection when memory runs out (then false). */
-bool request_add(struct conn *c, enum wire_type type, uint32_t reply, const struct buf *out,
-                 size_t start, struct bytes codes);
-/* Where to encode the request: the frame of the turn, or a spare buffer while there is no link. */
-struct buf *request_buf(struct connector *connector);
-
-/* A record of the broker; arg is the connector. */
-void handle_record(void *arg, const struct wire_record *record);
-void publish_on_published(struct connector *connector, const struct wire_published *published);
-void subscribe_on_suback(struct connector *connector, const struct wire_suback *suback);
-void deliver_message(struct connector *connector, const struct wire_deliver *deliver);
-void deliver_live(struct connector *connector, const struct wire_live *live);
+/* A record of a broker. */
+void handle_record(struct broker *broker, const struct wire_record *record);
+void publish_on_published(struct broker *broker, const struct wire_published *published);
+void subscribe_on_suback(struct broker *broker, const struct wire_suback *suback);
+void deliver_message(struct broker *broker, const struct wire_deliver *deliver);
+void deliver_live(struct broker *broker, const struct wire_live *live);
 /* The client acknowledged something: what had to wait for that goes out. */
 void deliver_held(struct conn *c);
 

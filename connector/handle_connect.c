@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 
-#include "common/link/link.h"
 #include "connector/auth.h"
 #include "connector/conn.h"
 #include "connector/device_state.h"
@@ -242,7 +241,8 @@ static struct refusal take_connect(struct conn *c, const struct mqtt_connect *co
     if (refusal.reason == MQTT_SUCCESS)
         take_limits(c, connect);
     /* OPEN has the Will in it, and who comes and goes could fill the link with them. */
-    if (refusal.reason == MQTT_SUCCESS && link_congested(c->connector->bus))
+    if (refusal.reason == MQTT_SUCCESS &&
+        broker_congested(brokers_of(c->connector->brokers, connect->username)))
         return refuse(MQTT_SERVER_BUSY, "the broker is behind");
     return refusal;
 }

@@ -3,13 +3,13 @@
  * happens after the PUBACK finds it known. */
 #include "common/utf8.h"
 
-#include "common/link/link_requests.h"
 #include "connector/auth.h"
 #include "connector/conn.h"
 #include "connector/device_state.h"
 #include "connector/handle.h"
 #include "connector/keepalive.h"
 #include "connector/me_request.h"
+#include "connector/request.h"
 #include "connector/session.h"
 
 struct refusal me_token(struct conn *c, struct bytes payload)
@@ -54,10 +54,9 @@ static int encode_state(const struct conn *c, struct bytes payload, uint64_t tok
 }
 
 /* Parses and encodes at the end of out. */
-static int encode(const struct conn *c, struct bytes payload, enum topic_kind kind, struct buf *out,
-                  const char **ret_why)
+static int encode(const struct conn *c, uint64_t token, struct bytes payload, enum topic_kind kind,
+                  struct buf *out, const char **ret_why)
 {
-    uint64_t token = link_requests_next_token(c->connector->requests);
     struct bytes user = client_user(c->client), device = client_device(c->client);
     struct wire_push push = {.token = token, .user = user, .device = device};
     struct wire_read read = {.token = token, .user = user, .device = device};
@@ -93,23 +92,25 @@ enum me_result me_forward(struct conn *c, const struct mqtt_publish *publish, en
                                            [TOPIC_ME_SHOWN] = WIRE_SHOWN};
     struct refusal refusal = {MQTT_PAYLOAD_FORMAT_INVALID, NULL};
     uint32_t position = REPLY_NONE;
+    struct broker *broker = brokers_at(c->connector->brokers, c->owner);
     struct buf *out;
     size_t start;
 
-    if (session_requests_full(c->connector)) {
-        session_stall(c);
+    if (broker_full(broker)) {
+        session_stall(c, broker);
         return ME_STALLED;
     }
-    out = request_buf(c->connector);
+    out = request_buf(c->connector, broker);
     start = out->len;
-    if (encode(c, publish->payload, kind, out, &refusal.text) < 0) {
+    if (encode(c, link_requests_next_token(broker->requests), publish->payload, kind, out,
+               &refusal.text) < 0) {
         *ret_refusal = refusal;
         return ME_REFUSED;
     }
     if (publish->qos > 0 && pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
         conn_close(c, CLOSE_NO_MEMORY, NULL);
     else
-        IGNORE_RESULT(request_add(c, types[kind], position, out, start, bytes_of(NULL, 0)));
+        IGNORE_RESULT(request_add(c, broker, types[kind], position, out, start, bytes_of(NULL, 0)));
     return ME_FORWARDED;
 }
 

@@ -3,12 +3,12 @@
  * the broker's answer, which means committed. */
 #include "connector/handle.h"
 
+#include "common/log.h"
 #include "common/topic.h"
 
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/limits.h"
+#include "connector/request.h"
 #include "connector/session.h"
 
 /* What no publish may be, whatever its topic; NULL = nothing of it. */
@@ -104,7 +104,8 @@ static uint8_t target_of(const struct topic *topic)
 static void send_signal(struct conn *c, const struct mqtt_publish *publish,
                         const struct topic *topic)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct broker *broker = brokers_of(c->connector->brokers, topic->to);
+    struct buf *frame = broker_frame(broker);
     struct wire_signal signal = {
         .kind = target_of(topic),
         .from = client_user(c->client),
@@ -113,7 +114,7 @@ static void send_signal(struct conn *c, const struct mqtt_publish *publish,
         .payload = publish->payload,
     };
 
-    if (frame == NULL || link_congested(c->connector->bus)) {
+    if (frame == NULL || broker_congested(broker)) {
         c->connector->metrics.signals_dropped++;
         return;
     }
@@ -126,6 +127,7 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
                          const struct topic *topic)
 {
     struct connector *connector = c->connector;
+    struct broker *broker = brokers_of(connector->brokers, topic->to);
     struct wire_publish record = {
         .conn = conn_handle(c),
         .service = c->client->service,
@@ -142,23 +144,23 @@ static bool send_message(struct conn *c, const struct mqtt_publish *publish,
     size_t start;
     uint32_t position;
 
-    if (session_requests_full(connector)) {
-        session_stall(c);
+    if (broker_full(broker)) {
+        session_stall(c, broker);
         return false;
     }
-    record.token = link_requests_next_token(connector->requests);
+    record.token = link_requests_next_token(broker->requests);
     record.mid = mid_mint(loop_wall_ms(connector->loop));
     record.properties = forwarded(c, publish);
     if (!buf_ok(&connector->properties)) {
         conn_close(c, CLOSE_NO_MEMORY, NULL);
         return true;
     }
-    out = request_buf(connector);
+    out = request_buf(connector, broker);
     start = out->len;
     wire_put_publish(out, WIRE_PUBLISH, &record);
     if (pubacks_expect(&c->pubacks, publish->packet_id, &position) < 0)
         conn_close(c, CLOSE_NO_MEMORY, NULL);
-    else if (request_add(c, WIRE_PUBLISH, position, out, start, bytes_of(NULL, 0)))
+    else if (request_add(c, broker, WIRE_PUBLISH, position, out, start, bytes_of(NULL, 0)))
         connector->metrics.publishes++;
     return true;
 }
@@ -276,29 +278,57 @@ bool handle_publish(struct conn *c, const struct mqtt_publish *publish)
     return true;
 }
 
-void publish_on_published(struct connector *connector, const struct wire_published *published)
+/* The message is stored, which is what a PUBACK says; its copy will not be. */
+static void copy_refused(struct broker *broker, const struct conn *c, uint8_t reason)
 {
+    struct connector *connector = broker->brokers->connector;
+    struct log_subject subject = {.describe = NULL};
+
+    if (c != NULL)
+        subject = conn_log(c);
+    connector->metrics.copies_refused++;
+    log_limited(loop_now_ms(connector->loop), LOG_WARNING, c != NULL ? &subject : NULL,
+                "%s refused the copy of a message for its sender's devices (reason 0x%02x)",
+                broker->name, reason);
+}
+
+static void answer(struct conn *c, const struct link_request *request, uint8_t reason)
+{
+    bool could_read = conn_can_read(c);
+
+    if (reason >= MQTT_UNSPECIFIED_ERROR)
+        c->connector->metrics.publishes_refused++;
+    pubacks_answer(c->pubacks, request->reply, reason, me_reason_text(request->type, reason));
+    send_answers(c);
+    if (!could_read && conn_can_read(c)) {
+        c->last_seen_ms = loop_now_ms(c->connector->loop); /* the silence was ours */
+        conn_update_reading(c);
+    }
+}
+
+void publish_on_published(struct broker *broker, const struct wire_published *published)
+{
+    struct connector *connector = broker->brokers->connector;
+    bool refused = published->reason >= MQTT_UNSPECIFIED_ERROR;
+    uint8_t reason = published->reason;
     struct link_request request;
     struct conn *c;
-    bool could_read;
 
-    if (!link_requests_find(connector->requests, published->token, &request) ||
+    if (!link_requests_find(broker->requests, published->token, &request) ||
         request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE) {
         connector->metrics.records_stale++;
         return;
     }
-    link_requests_release(connector->requests, published->token);
+    if (!refused && request_copy(broker, published->token, &request,
+                                 published->has_stored ? &published->stored : NULL))
+        return; /* the answer to the COPY is the client's answer */
     c = conn_find(connector->conns, request.conn);
-    if (c == NULL || !conn_is_open(c) || request.reply == REPLY_NONE)
-        return; /* its sender will repeat it; the message itself is safe */
-    could_read = conn_can_read(c);
-    if (published->reason >= MQTT_UNSPECIFIED_ERROR)
-        connector->metrics.publishes_refused++;
-    pubacks_answer(c->pubacks, request.reply, published->reason,
-                   me_reason_text(request.type, published->reason));
-    send_answers(c);
-    if (!could_read && conn_can_read(c)) {
-        c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */
-        conn_update_reading(c);
+    request_done(broker, published->token, c);
+    if (refused && request.type == WIRE_COPY) {
+        copy_refused(broker, c, reason);
+        reason = MQTT_SUCCESS;
     }
+    if (c != NULL && conn_is_open(c) && request.reply != REPLY_NONE)
+        answer(c, &request,
+               reason); /* else its sender will repeat it; the message itself is safe */
 }

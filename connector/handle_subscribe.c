@@ -8,8 +8,8 @@
 #include "common/auto.h"
 #include "common/topic.h"
 
-#include "common/link/link_requests.h"
 #include "connector/conn.h"
+#include "connector/request.h"
 #include "connector/session.h"
 
 /* Filters the broker takes in one request. There are fewer topics to subscribe to than that; only
@@ -84,16 +84,17 @@ static void answer(struct conn *c, bool unsubscribe, uint16_t packet_id, struct 
 static void ask_broker(struct conn *c, const struct mqtt_subscribe *subscribe, struct bytes codes,
                        const struct wire_subscription *subscriptions, uint16_t count)
 {
+    struct broker *broker = brokers_at(c->connector->brokers, c->owner);
     enum wire_type type = subscribe->unsubscribe ? WIRE_UNSUBSCRIBE : WIRE_SUBSCRIBE;
     const struct wire_subscribe record = {
-        .token = link_requests_next_token(c->connector->requests),
+        .token = link_requests_next_token(broker->requests),
         .conn = conn_handle(c),
     };
-    struct buf *out = request_buf(c->connector);
+    struct buf *out = request_buf(c->connector, broker);
     size_t start = out->len;
 
     wire_put_subscribe(out, type, &record, subscriptions, count);
-    IGNORE_RESULT(request_add(c, type, subscribe->packet_id, out, start, codes) ? 0 : 1);
+    IGNORE_RESULT(request_add(c, broker, type, subscribe->packet_id, out, start, codes) ? 0 : 1);
 }
 
 bool handle_subscribe(struct conn *c, const struct mqtt_subscribe *subscribe)
@@ -104,6 +105,7 @@ bool handle_subscribe(struct conn *c, const struct mqtt_subscribe *subscribe)
     struct wire_subscription subscriptions[FILTERS_MAX];
     AUTO_FREE uint8_t *codes = malloc(subscribe->count);
     struct bytes list = bytes_of(codes, subscribe->count);
+    struct broker *broker = brokers_at(c->connector->brokers, c->owner);
     uint16_t count;
 
     if (c->max_packet_bytes != 0 && mqtt_suback_size(subscribe->count) > c->max_packet_bytes) {
@@ -119,8 +121,8 @@ bool handle_subscribe(struct conn *c, const struct mqtt_subscribe *subscribe)
         answer(c, subscribe->unsubscribe, subscribe->packet_id, list);
         return true;
     }
-    if (session_requests_full(c->connector)) {
-        session_stall(c);
+    if (broker_full(broker)) {
+        session_stall(c, broker);
         return false;
     }
     ask_broker(c, subscribe, list, subscriptions, count);
@@ -165,14 +167,15 @@ static void merge(struct conn *c, const struct link_request *request, struct byt
     }
 }
 
-void subscribe_on_suback(struct connector *connector, const struct wire_suback *suback)
+void subscribe_on_suback(struct broker *broker, const struct wire_suback *suback)
 {
+    struct connector *connector = broker->brokers->connector;
     struct link_request request;
     AUTO_FREE uint8_t *codes = NULL;
     struct conn *c;
 
-    if (!link_requests_find(connector->requests, suback->token, &request) ||
-        request.type == WIRE_PUBLISH) {
+    if (!link_requests_find(broker->requests, suback->token, &request) ||
+        (request.type != WIRE_SUBSCRIBE && request.type != WIRE_UNSUBSCRIBE)) {
         connector->metrics.records_stale++; /* forgotten when its connection ended */
         return;
     }
@@ -187,5 +190,5 @@ void subscribe_on_suback(struct connector *connector, const struct wire_suback *
         answer(c, request.type == WIRE_UNSUBSCRIBE, (uint16_t)request.reply,
                bytes_of(codes, request.codes.len));
     }
-    link_requests_release(connector->requests, suback->token);
+    request_done(broker, suback->token, c);
 }

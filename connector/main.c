@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <zmq.h>
@@ -18,17 +17,15 @@
 #include "common/log.h"
 #include "common/option_reload.h"
 
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
 #include "connector/auth.h"
+#include "connector/brokers.h"
 #include "connector/conn.h"
 #include "connector/curve_link.h"
 #include "connector/drain.h"
 #include "connector/ended.h"
-#include "connector/handle.h"
+#include "connector/endpoints.h"
 #include "connector/limits.h"
 #include "connector/listener.h"
-#include "connector/session.h"
 #include "connector/tls_context.h"
 #include "connector/will.h"
 
@@ -54,7 +51,7 @@ struct process {
     struct option_set options; /* of the start; owns what a reload may not change */
     struct option_reload reload;
     char name[32];
-    uint8_t instance[WIRE_INSTANCE_SIZE];
+    struct endpoints endpoints;
     void *context; /* ZeroMQ's */
 };
 
@@ -67,43 +64,19 @@ static void notify(const char *text)
         log_warning(NULL, "could not notify the service manager: %s", strerror(-r));
 }
 
-static void on_welcomed(void *arg, const struct wire_welcome *welcome)
-{
-    struct connector *connector = arg;
-    char text[320];
-
-    log_info(NULL, "linked to %.*s", BYTES_FMT(welcome->name));
-    snprintf(text, sizeof(text), "X_BECKON_LINK=up\nSTATUS=linked to %.*s",
-             BYTES_FMT(welcome->name));
-    notify(text);
-    link_set_generation(connector->bus, welcome->members.generation);
-    session_announce_all(connector, welcome);
-}
-
-/* One broker is all there is: only the generation may be another. */
-static void on_members(void *arg, const struct wire_members *members)
-{
-    struct connector *connector = arg;
-
-    link_set_generation(connector->bus, members->generation);
-}
-
-static void on_lost(void *arg, const char *why)
+static void on_brokers(void *arg, unsigned linked, unsigned members, const char *why)
 {
     char text[320];
 
     (void)arg;
-    log_warning(NULL, "lost the broker: %s", why);
-    snprintf(text, sizeof(text), "X_BECKON_LINK=down\nSTATUS=no broker: %s", why);
+    if (linked == 0)
+        snprintf(text, sizeof(text), "X_BECKON_LINK=down\nSTATUS=no broker%s%s",
+                 why != NULL ? ": " : "", why != NULL ? why : "");
+    else
+        snprintf(text, sizeof(text), "X_BECKON_LINK=%s\nSTATUS=linked to %u of %u brokers",
+                 linked == members ? "up" : "partial", linked, members);
     notify(text);
 }
-
-static const struct link_events link_events = {
-    .welcomed = on_welcomed,
-    .members = on_members,
-    .received = handle_record,
-    .lost = on_lost,
-};
 
 static void on_stop_signal(void *arg, int signo)
 {
@@ -143,7 +116,7 @@ static int read_fresh(struct process *process, struct fresh *ret_fresh, struct e
     const struct options *in_force = &process->connector.options;
     const struct option_set *set = process->reload.fresh;
     const struct options *values = set->values;
-    int r = curve_link_load(values, in_force->broker_endpoint, &set->config, &ret_fresh->link, et);
+    int r = curve_link_load(values, &process->endpoints, &set->config, &ret_fresh->link, et);
 
     if (r == 0)
         r = auth_create(in_force, values->auth_key_dir, &set->config, &ret_fresh->auth, et);
@@ -164,7 +137,7 @@ static void drop_fresh(struct fresh *fresh)
     link_keys_wipe(&fresh->link);
 }
 
-static void take_fresh(struct connector *connector, struct fresh *fresh)
+static void take_fresh(struct connector *connector, struct fresh *fresh, bool plain)
 {
     ws_policy_fini(&connector->ws_policy);
     connector->ws_policy = fresh->policy;
@@ -174,7 +147,7 @@ static void take_fresh(struct connector *connector, struct fresh *fresh)
     connector->auth = fresh->auth;
     tls_context_unref(connector->tls); /* lives on with the connections that began with it */
     connector->tls = fresh->tls;
-    link_set_keys(connector->bus, &fresh->link);
+    brokers_set_keys(connector->brokers, &fresh->link, plain);
     link_keys_wipe(&fresh->link);
 }
 
@@ -183,6 +156,7 @@ static void on_reload_signal(void *arg, int signo)
 {
     struct process *process = arg;
     struct connector *connector = &process->connector;
+    const struct options *values;
     struct fresh fresh = {.link = {.server_key = ""}};
     struct err_text et = {"see the line before"};
     int r = option_reload_read(&process->reload);
@@ -196,7 +170,8 @@ static void on_reload_signal(void *arg, int signo)
         option_reload_drop(&process->reload);
         return;
     }
-    take_fresh(connector, &fresh);
+    values = process->reload.fresh->values;
+    take_fresh(connector, &fresh, values->plain);
     option_reload_take(&process->reload, &connector->options);
     set_log_level(connector->options.log_level);
     log_info(NULL, "configuration reloaded");
@@ -207,6 +182,7 @@ static void on_metrics_signal(void *arg, int signo)
     struct process *process = arg;
 
     (void)signo;
+    brokers_log(process->connector.brokers);
     metrics_log(&process->connector.metrics);
 }
 
@@ -249,51 +225,31 @@ static void raise_descriptor_limit(uint32_t max_connections)
                  (unsigned long long)limit.rlim_cur);
 }
 
-static void on_turn_end(void *arg)
-{
-    struct connector *connector = arg;
-
-    link_flush(connector->bus);
-}
-
-static int start_link(struct process *process, struct err_text *et)
+static int start_links(struct process *process, struct err_text *et)
 {
     struct connector *connector = &process->connector;
-    struct metrics *metrics = &connector->metrics;
-    const char *endpoint = connector->options.broker_endpoint;
-    struct link_keys curve;
-    struct link_config config = {
-        .context = process->context,
-        .endpoint = endpoint,
-        .keys = &curve,
-        .kind = WIRE_PEER_CONNECTOR,
+    const config_t *config = &process->options.config;
+    struct link_keys keys;
+    struct brokers_config brokers = {
         .name = process->name,
-        .instance = process->instance,
-        .events = &link_events,
-        .arg = connector,
-        .counters = {.up = &metrics->links_up,
-                     .lost = &metrics->links_lost,
-                     .handshakes_failed = &metrics->handshakes_failed,
-                     .frames_sent = &metrics->frames_sent,
-                     .frames_received = &metrics->frames_received,
-                     .sends_blocked = &metrics->sends_blocked},
+        .endpoints = &process->endpoints,
+        .keys = &keys,
+        .plain = connector->options.plain,
+        .pending_bytes = connector->options.pending_bytes,
+        .changed = on_brokers,
     };
-    int r = curve_link_load(&connector->options, endpoint, &process->options.config, &curve, et);
+    int r = endpoints_read(config, &process->endpoints, et);
 
+    if (r == 0)
+        r = curve_link_load(&connector->options, &process->endpoints, config, &keys, et);
     if (r < 0)
         return r;
-    if (getrandom(process->instance, sizeof(process->instance), 0) !=
-        (ssize_t)sizeof(process->instance))
-        return err_set(et, ERR_SYSTEM, "could not get random bytes: %s", strerror(errno));
-    config.context = process->context = zmq_ctx_new();
-    if (process->context == NULL)
-        return err_set(et, ERR_SYSTEM, "could not start ZeroMQ: %s", strerror(errno));
-    r = link_create(connector->loop, &config, &connector->bus, et);
-    link_keys_wipe(&curve);
-    if (r < 0)
-        return r;
-    r = loop_hook_add(connector->loop, on_turn_end, connector);
-    return r < 0 ? err_set(et, r, "could not set up the link: %s", err_string(r)) : 0;
+    brokers.context = process->context = zmq_ctx_new();
+    r = process->context == NULL
+            ? err_set(et, ERR_SYSTEM, "could not start ZeroMQ: %s", strerror(errno))
+            : brokers_create(connector, &brokers, et);
+    link_keys_wipe(&keys);
+    return r;
 }
 
 static int start_parts(struct process *process, struct err_text *et)
@@ -303,12 +259,11 @@ static int start_parts(struct process *process, struct err_text *et)
 
     connector->scratch = malloc(SCRATCH_BYTES);
     connector->seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
-    connector->requests = link_requests_create(connector->options.pending_bytes);
     connector->wills = wills_create(WILLS_MAX_BYTES);
     connector->ended = ended_create(ENDED_MAX_BYTES);
     connector->limits = limits_create(LIMITS_ENTRIES);
-    if (connector->scratch == NULL || connector->seqs == NULL || connector->requests == NULL ||
-        connector->wills == NULL || connector->ended == NULL || connector->limits == NULL)
+    if (connector->scratch == NULL || connector->seqs == NULL || connector->wills == NULL ||
+        connector->ended == NULL || connector->limits == NULL)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = auth_create(&connector->options, connector->options.auth_key_dir, &process->options.config,
                     &connector->auth, et);
@@ -322,12 +277,12 @@ static int start_parts(struct process *process, struct err_text *et)
         r = proxy_trust_read(&process->options.config, &connector->proxy_trust, et);
     if (r < 0)
         return r;
-    /* Its end-of-turn hook comes before the link's: what closing connections have to say to the
-     * broker goes out in the same turn. */
+    /* Its end-of-turn hook comes before that of the links: what closing connections have to say to
+     * the broker goes out in the same turn. */
     r = conns_create(connector);
     if (r < 0)
         return err_set(et, r, "could not start: %s", err_string(r));
-    r = start_link(process, et);
+    r = start_links(process, et);
     if (r < 0)
         return r;
     return listeners_open(connector, et);
@@ -339,10 +294,10 @@ static void stop_parts(struct process *process)
 
     listeners_close(connector);
     conns_destroy(connector->conns);
-    link_destroy(connector->bus);
+    brokers_destroy(connector->brokers);
     if (process->context != NULL)
         zmq_ctx_term(process->context); /* waits for the linger at most */
-    link_requests_destroy(connector->requests);
+    endpoints_fini(&process->endpoints);
     wills_destroy(connector->wills);
     ended_destroy(connector->ended);
     limits_destroy(connector->limits);
@@ -381,7 +336,8 @@ static int run(struct process *process, struct err_text *et)
         r = start_parts(process, et);
     if (r < 0)
         return r;
-    log_info(NULL, "version " BECKON_VERSION " started, broker %s", options->broker_endpoint);
+    log_info(NULL, "version " BECKON_VERSION " started, first broker to ask %s",
+             process->endpoints.all[0]);
     notify("READY=1\nSTATUS=listening, no broker yet");
     r = loop_run(connector->loop);
     if (r < 0)

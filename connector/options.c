@@ -8,6 +8,7 @@
 #include "connector/auth.h"
 #include "connector/curve_link.h"
 #include "connector/door.h"
+#include "connector/endpoints.h"
 #include "connector/proxy_trust.h"
 #include "connector/tls_certificates.h"
 #include "connector/tls_context.h"
@@ -101,8 +102,11 @@ const struct option connector_options[] = {
     {"websocket.origins", OPTION_LIST, 0, NULL, 0, 0, true,
      "origins whose pages may connect: ( \"https://chat.example.org\" ); none: all",
      ws_origins_check},
-    {"broker.endpoint", OPTION_STRING, AT(broker_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
-     "ZeroMQ endpoint of the broker", NULL},
+    /* one that answers names all others */
+    {"broker.endpoints", OPTION_LIST, 0, NULL, 0, 0, false,
+     "ZeroMQ endpoints of some brokers, of which one has to answer: ( \"tcp://10.0.0.1:7400\" ); "
+     "none: tcp://127.0.0.1:7400",
+     endpoints_check},
     /* a broker that is asked by name over a network must prove that it is the one */
     {"broker.plain", OPTION_BOOL, AT(plain), "false", 0, 0, true,
      "without keys to other machines too: only where the network encrypts and authenticates, as "
@@ -111,7 +115,7 @@ const struct option connector_options[] = {
     /* no file has a name that fits everywhere: without keys only a broker on this machine is used
      */
     {"broker.curve.server_key", OPTION_STRING, AT(server_key), "", 0, 4096, true,
-     "file with the broker's public key, from beckonctl keygen; empty: no encryption", NULL},
+     "file with the brokers' public key, from beckonctl keygen; empty: no encryption", NULL},
     {"broker.curve.secret_key", OPTION_STRING, AT(secret_key), "", 0, 4096, true,
      "file with this connector's own key pair, from beckonctl keygen", NULL},
     {"auth.keys", OPTION_LIST, 0, NULL, 0, 0, true,
@@ -162,7 +166,7 @@ const struct option connector_options[] = {
      "bytes that may wait for a client that does not read; above, it is disconnected", NULL},
     /* some 20 s of a full load of 256-byte messages at 10,000 a second while no broker is there */
     {"bus.pending_bytes", OPTION_UINT, AT(pending_bytes), "67108864", 1048576, 4294967295, false,
-     "memory for requests the broker has not answered; when full, clients are not read", NULL},
+     "memory for requests that one broker has not answered; when full, clients are not read", NULL},
     /* a carrier puts thousands of phones behind one address, and all of them are back at once after
      * an outage; one that opens connections for their own sake comes faster */
     {"limit.address_connects_per_s", OPTION_UINT, AT(address_connects.per_s), "1000", 0, 1000000,
@@ -208,6 +212,7 @@ int options_check(struct option_set *set, struct err_text *et)
     const struct options *options = set->values;
     struct tls_context *tls;
     enum log_level level;
+    struct endpoints endpoints;
     struct link_keys link;
     struct ws_policy policy;
     struct auth *auth;
@@ -231,7 +236,11 @@ int options_check(struct option_set *set, struct err_text *et)
     if (r < 0)
         return r;
     ws_policy_fini(&policy);
-    r = curve_link_load(options, options->broker_endpoint, &set->config, &link, et);
+    r = endpoints_read(&set->config, &endpoints, et);
+    if (r < 0)
+        return r;
+    r = curve_link_load(options, &endpoints, &set->config, &link, et);
+    endpoints_fini(&endpoints);
     if (r == 0)
         link_keys_wipe(&link);
     return r;

@@ -32,7 +32,6 @@ struct options {
     uint32_t max_connections;
     struct tls_options tls;
     const char *websocket_path;
-    const char *broker_endpoint;
     bool plain;
     const char *server_key, *secret_key;
     const char *auth_key_dir;

@@ -7,14 +7,13 @@
 
 #include <stdlib.h>
 
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/expiry.h"
 #include "connector/handle.h"
 #include "connector/keepalive.h"
 #include "connector/limits.h"
+#include "connector/request.h"
 #include "connector/session_internal.h"
 
 /* Stalled connections read again in one turn: each may bring up to READ_BYTES_PER_TURN. */
@@ -42,9 +41,11 @@ struct wire_open session_wire_open(const struct conn *c)
 
 void session_open(struct conn *c)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct broker *broker = brokers_of(c->connector->brokers, client_user(c->client));
     struct wire_open open = session_wire_open(c);
+    struct buf *frame = broker_frame(broker);
 
+    c->owner = broker != NULL ? broker->slot : BROKER_NONE;
     if (frame != NULL)
         wire_put_open(frame, &open);
 }
@@ -65,13 +66,14 @@ static void resume_subscriptions(struct conn *c, struct wire_list list)
     }
 }
 
-void session_on_opened(struct connector *connector, const struct wire_opened *opened)
+void session_on_opened(struct broker *broker, const struct wire_opened *opened)
 {
-    struct buf *frame = link_frame(connector->bus);
+    struct connector *connector = broker->brokers->connector;
+    struct buf *frame = broker_frame(broker);
     struct conn *c = conn_find(connector->conns, opened->conn);
 
-    if (c == NULL || c->state != CONN_OPENING) {
-        connector->metrics.records_stale++; /* closed or refused meanwhile */
+    if (c == NULL || c->state != CONN_OPENING || c->owner != broker->slot) {
+        connector->metrics.records_stale++; /* closed, refused or moved meanwhile */
         /* CLOSE may have been lost with a link while the broker still read the user: again. */
         if (c == NULL && frame != NULL)
             wire_put_close(frame, &(struct wire_close){.conn = opened->conn,
@@ -100,29 +102,21 @@ void session_on_opened(struct connector *connector, const struct wire_opened *op
  * Anything else stays until it is answered: its sender may count on it. */
 static void forget_requests_of_session(struct conn *c)
 {
-    struct link_requests *requests = c->connector->requests;
+    struct broker *broker = brokers_at(c->connector->brokers, c->owner);
     struct link_request request;
+    uint64_t before;
 
-    for (uint64_t token = c->last_request; token != 0;
-         token = link_requests_before(requests, token)) {
-        if (link_requests_find(requests, token, &request) &&
-            (request.type == WIRE_SUBSCRIBE || request.type == WIRE_UNSUBSCRIBE ||
-             request.type == WIRE_STATE))
-            link_requests_release(requests, token);
+    for (uint64_t token = c->last_request; token != 0; token = before) {
+        before = link_requests_before(broker->requests, token);
+        if (link_requests_find(broker->requests, token, &request))
+            request_done(broker, token, c);
     }
+    c->last_request = 0;
 }
 
 bool session_awaits_answers(const struct conn *c)
 {
-    const struct link_requests *requests = c->connector->requests;
-    struct link_request request;
-
-    for (uint64_t token = c->last_request; token != 0;
-         token = link_requests_before(requests, token)) {
-        if (link_requests_find(requests, token, &request))
-            return true;
-    }
-    return false;
+    return c->client->unanswered > 0;
 }
 
 static void keep_will(struct conn *c, const struct mid *mid)
@@ -132,6 +126,7 @@ static void keep_will(struct conn *c, const struct mid *mid)
     uint64_t now_ms = loop_now_ms(connector->loop);
     struct pending_will pending = {
         .conn = conn_handle(c),
+        .owner = c->owner,
         .mid = *mid,
         .epoch = client->epoch,
         .due_ms = expiry_at_ms(now_ms, client->will->delay_s),
@@ -158,7 +153,7 @@ static void keep_ended(struct conn *c)
     struct session_lists lists;
 
     session_progress(c, &record.messages, &record.notified, &lists);
-    if (ended_add(connector->ended, &record, &lists.messages, &lists.notified,
+    if (ended_add(connector->ended, c->owner, &record, &lists.messages, &lists.notified,
                   expiry_at_ms(loop_now_ms(connector->loop), client->session_expiry_s)) < 0)
         connector->metrics.ended_dropped++;
 }
@@ -189,7 +184,7 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
     }
     if (conn_is_open(c))
         keep_ended(c);
-    frame = link_frame(c->connector->bus);
+    frame = conn_frame(c);
     if (frame != NULL)
         wire_put_close(frame, &close);
 }
@@ -217,7 +212,7 @@ void session_progress(const struct conn *c, struct wire_progress *ret_messages,
 
 static void send_ack(struct conn *c, enum wire_type type, const struct inflight *inflight)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct buf *frame = conn_frame(c);
     uint64_t *more = c->connector->seqs;
     struct wire_ack ack = {
         .conn = conn_handle(c),
@@ -236,19 +231,19 @@ void session_send_ack(struct conn *c)
         send_ack(c, WIRE_NOTIFIED, &c->client->notified);
 }
 
-void session_on_doubt(struct connector *connector, const struct wire_session *doubt)
+void session_on_doubt(struct broker *broker, const struct wire_session *doubt)
 {
-    struct conn *c = conn_find(connector->conns, doubt->conn);
+    struct conn *c = conn_of(broker, doubt->conn);
 
     if (c != NULL && conn_is_open(c) && c->client->epoch == doubt->epoch)
         c->client->doubtful = true;
     else
-        connector->metrics.records_stale++;
+        broker->brokers->connector->metrics.records_stale++;
 }
 
 void session_heard(struct conn *c)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct buf *frame = conn_frame(c);
 
     if (frame == NULL || !conn_is_open(c))
         return; /* the announcement will say it */
@@ -257,28 +252,59 @@ void session_heard(struct conn *c)
                      &(struct wire_session){.conn = conn_handle(c), .epoch = c->client->epoch});
 }
 
-bool session_requests_full(const struct connector *connector)
-{
-    return link_requests_full(connector->requests) || link_congested(connector->bus);
-}
-
-void session_stall(struct conn *c)
+void session_stall(struct conn *c, struct broker *broker)
 {
     c->connector->metrics.stalls++;
+    c->stalled_for = broker->slot;
+    broker->stalled = true;
     conn_set_state(&c->connector->conns->lists, c, CONN_STALLED);
+}
+
+/* A broker that is gone stalls nobody. */
+static bool may_resume(const struct brokers *brokers, const struct conn *c)
+{
+    const struct broker *broker = brokers_at(brokers, c->stalled_for);
+
+    return broker == NULL || broker_roomy(broker);
+}
+
+static bool somebody_may_resume(const struct brokers *brokers)
+{
+    for (unsigned i = 0; i < BROKER_SLOTS; i++) {
+        const struct broker *broker = brokers->slots[i];
+
+        if (broker != NULL && broker->stalled && broker_roomy(broker))
+            return true;
+    }
+    return false;
+}
+
+/* The list was looked through: who is still on it waits for a broker that has no room. */
+static void nobody_stalled(struct brokers *brokers)
+{
+    for (unsigned i = 0; i < BROKER_SLOTS; i++) {
+        if (brokers->slots[i] != NULL && broker_roomy(brokers->slots[i]))
+            brokers->slots[i]->stalled = false;
+    }
 }
 
 void session_resume_stalled(struct connector *connector)
 {
     struct conn_list *stalled = &connector->conns->lists.in[CONN_STALLED];
-    struct conn *c;
+    unsigned resumed = 0;
+    struct conn *c, *next;
 
-    if (TAILQ_EMPTY(stalled) || !link_requests_roomy(connector->requests) ||
-        link_congested(connector->bus))
+    if (TAILQ_EMPTY(stalled) || !somebody_may_resume(connector->brokers))
         return;
-    for (unsigned i = 0; i < RESUME_PER_TURN && (c = TAILQ_FIRST(stalled)) != NULL; i++) {
+    for (c = TAILQ_FIRST(stalled); c != NULL && resumed < RESUME_PER_TURN; c = next) {
+        next = TAILQ_NEXT(c, state_link);
+        if (!may_resume(connector->brokers, c))
+            continue;
+        resumed++;
         conn_set_state(&connector->conns->lists, c, CONN_ACTIVE);
         c->last_seen_ms = loop_now_ms(connector->loop); /* the silence was ours */
         conn_update_reading(c);
     }
+    if (c == NULL)
+        nobody_stalled(connector->brokers);
 }

@@ -5,6 +5,7 @@
 
 #include "common/wire.h"
 
+struct broker;
 struct conn;
 struct connector;
 
@@ -12,26 +13,27 @@ struct connector;
  * comes up. */
 void session_open(struct conn *c);
 /* The broker's answer: CONNACK, and the packets that came meanwhile. */
-void session_on_opened(struct connector *connector, const struct wire_opened *opened);
+void session_on_opened(struct broker *broker, const struct wire_opened *opened);
 /* The connection ends: tells the broker (unless it was the broker who ended it), keeps the Will
  * until the broker has dealt with it. No effect on a connection without a session. */
 void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_broker);
-/* True while the broker has not answered something that this client asked. */
+/* True while a broker has not answered something that this client asked. */
 bool session_awaits_answers(const struct conn *c);
 /* The broker doubts that the client is there. */
-void session_on_doubt(struct connector *connector, const struct wire_session *doubt);
+void session_on_doubt(struct broker *broker, const struct wire_session *doubt);
 /* A doubtful client spoke. */
 void session_heard(struct conn *c);
 /* Tells the broker what was acknowledged since the last time. */
 void session_send_ack(struct conn *c);
 /* Reads again from clients that waited for room among the requests. */
 void session_resume_stalled(struct connector *connector);
-/* Stops reading from c: its next packet needs room among the requests, and there is none. */
-void session_stall(struct conn *c);
-/* True when no request to the broker may be made now. */
-bool session_requests_full(const struct connector *connector);
+/* Stops reading from c: its next packet needs room among the requests to that broker, and there is
+ * none. */
+void session_stall(struct conn *c, struct broker *broker);
 
 /* A link is up: everything the broker can't know, in the order of docs/wire.md. */
-void session_announce_all(struct connector *connector, const struct wire_welcome *welcome);
+void session_announce_all(struct broker *broker, const struct wire_welcome *welcome);
+/* Tells c's owner of it, if there is a link. */
+void session_announce(struct conn *c);
 
 #endif

@@ -1,11 +1,10 @@
 /* session_announce - a broker that just said WELCOME knows nothing, or what it knows is old.
  *
- * Everything is put at once: the announcements, the sessions that ended, the Wills, the OPENs that
- * wait, ANNOUNCE_END, then the unanswered requests. Some 150 bytes a session, so 50,000 sessions
- * are 8 MB once in the life of a link; with large Wills and all the requests that may wait it can
- * be hundreds, in as many frames as it takes. What is put afterwards comes after all of it. */
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
+ * Everything of its people is put at once: the announcements, the sessions that ended, the Wills,
+ * the OPENs that wait, ANNOUNCE_END, then the unanswered requests. Some 150 bytes a session, so
+ * 50,000 sessions are 8 MB once in the life of a link; with large Wills and all the requests that
+ * may wait it can be hundreds, in as many frames as it takes. What is put afterwards comes after
+ * all of it. */
 #include "connector/conn.h"
 #include "connector/ended.h"
 #include "connector/session.h"
@@ -32,9 +31,9 @@ static uint32_t lease_left_s(const struct client *client, uint64_t now_ms)
     return (uint32_t)((client->lease_until_ms - now_ms) / 1000);
 }
 
-static void announce(struct conn *c)
+void session_announce(struct conn *c)
 {
-    struct buf *frame = link_frame(c->connector->bus);
+    struct buf *frame = conn_frame(c);
     uint64_t now_ms = loop_now_ms(c->connector->loop);
     struct session_lists lists;
     struct wire_announce record = {
@@ -50,6 +49,8 @@ static void announce(struct conn *c)
     };
 
     held_drop(&c->client->held); /* never sent: the broker sends it again */
+    if (frame == NULL)
+        return; /* as soon as there is a link */
     record.open.lease_s = lease_left_s(c->client, now_ms);
     session_progress(c, &record.messages, &record.notified, &lists);
     wire_put_announce(frame, &record, &inbox, c->inbox.active ? 1 : 0, &lists.messages,
@@ -59,29 +60,36 @@ static void announce(struct conn *c)
 
 static void send_again(uint8_t type, uint8_t *record, size_t len, void *arg)
 {
-    struct connector *connector = arg;
+    struct broker *broker = arg;
 
     (void)type;
     wire_mark_resend(record, len);
-    wire_put_raw(link_frame(connector->bus), bytes_of(record, (uint32_t)len));
+    wire_put_raw(link_frame(broker->link), bytes_of(record, (uint32_t)len));
 }
 
-void session_announce_all(struct connector *connector, const struct wire_welcome *welcome)
+void session_announce_all(struct broker *broker, const struct wire_welcome *welcome)
 {
+    struct connector *connector = broker->brokers->connector;
     struct conn_lists *lists = &connector->conns->lists;
     uint64_t now_ms = loop_now_ms(connector->loop);
     struct conn *c;
 
-    link_requests_set_credit(connector->requests, welcome->credit);
+    link_requests_set_credit(broker->requests, welcome->credit);
     for (unsigned state = CONN_ACTIVE; state <= CONN_LEAVING; state++) {
         TAILQ_FOREACH(c, &lists->in[state], state_link)
-        announce(c);
+        {
+            if (c->owner == broker->slot)
+                session_announce(c);
+        }
     }
     /* each 64 MB at most (main.c), which one frame may have */
-    ended_announce(connector->ended, now_ms, link_frame(connector->bus));
-    wills_announce(connector->wills, now_ms, link_frame(connector->bus));
+    ended_announce(connector->ended, broker->slot, now_ms, link_frame(broker->link));
+    wills_announce(connector->wills, broker->slot, now_ms, link_frame(broker->link));
     TAILQ_FOREACH(c, &lists->in[CONN_OPENING], state_link)
-    session_open(c);
-    wire_put_empty(link_frame(connector->bus), WIRE_ANNOUNCE_END);
-    link_requests_each(connector->requests, send_again, connector);
+    {
+        if (c->owner == broker->slot)
+            session_open(c);
+    }
+    wire_put_empty(link_frame(broker->link), WIRE_ANNOUNCE_END);
+    link_requests_each(broker->requests, send_again, broker);
 }

@@ -9,6 +9,7 @@
 
 #include "common/auto.h"
 
+#include "connector/brokers.h"
 #include "connector/expiry.h"
 
 struct kept_will {
@@ -151,7 +152,7 @@ static bool match_conn(const struct hash_node *node, const void *key)
     return CONTAINER_OF(node, const struct kept_will, node)->pending.conn == *(const uint64_t *)key;
 }
 
-void wills_remove(struct wills *wills, uint64_t conn)
+void wills_remove(struct wills *wills, uint64_t conn, uint8_t owner)
 {
     struct hash_node *node = hash_find(&wills->table, hash_u64(conn), match_conn, &conn);
     struct kept_will *kept;
@@ -159,6 +160,8 @@ void wills_remove(struct wills *wills, uint64_t conn)
     if (node == NULL)
         return;
     kept = CONTAINER_OF(node, struct kept_will, node);
+    if (kept->pending.owner != owner)
+        return;
     hash_remove(&wills->table, node);
     wills->bytes -= kept->bytes;
     destroy_kept(kept);
@@ -169,34 +172,69 @@ size_t wills_count(const struct wills *wills)
     return wills->table.count;
 }
 
-struct announce {
-    uint64_t now_ms;
-    struct buf *frame;
-};
-
-static void on_announce(struct hash_node *node, void *arg)
+static void put(const struct kept_will *kept, uint64_t now_ms, struct buf *frame)
 {
-    const struct kept_will *kept = CONTAINER_OF(node, struct kept_will, node);
-    const struct announce *announce = arg;
     struct wire_pending_will record = {
         .conn = kept->pending.conn,
         .mid = kept->pending.mid,
         .epoch = kept->pending.epoch,
         .user = kept->pending.user,
         .device = kept->pending.device,
-        .session_expiry_s = expiry_left_s(kept->pending.session_ends_ms, announce->now_ms),
+        .session_expiry_s = expiry_left_s(kept->pending.session_ends_ms, now_ms),
         .will = will_view(kept->will),
     };
 
-    record.will.delay_s = expiry_left_s(kept->pending.due_ms, announce->now_ms);
-    wire_put_will(announce->frame, &record);
+    record.will.delay_s = expiry_left_s(kept->pending.due_ms, now_ms);
+    wire_put_will(frame, &record);
 }
 
-void wills_announce(const struct wills *wills, uint64_t now_ms, struct buf *frame)
+struct announce {
+    uint64_t now_ms;
+    struct buf *frame;
+    uint8_t owner;
+};
+
+static void on_announce(struct hash_node *node, void *arg)
 {
-    struct announce announce = {.now_ms = now_ms, .frame = frame};
+    const struct kept_will *kept = CONTAINER_OF(node, struct kept_will, node);
+    const struct announce *announce = arg;
+
+    if (kept->pending.owner == announce->owner)
+        put(kept, announce->now_ms, announce->frame);
+}
+
+void wills_announce(const struct wills *wills, uint8_t owner, uint64_t now_ms, struct buf *frame)
+{
+    struct announce announce = {.now_ms = now_ms, .frame = frame, .owner = owner};
     /* hash_each takes a table its callback may change; ours only reads. */
     struct hash table = wills->table;
 
     hash_each(&table, on_announce, &announce);
+}
+
+struct move {
+    uint64_t now_ms;
+    const struct brokers *brokers;
+};
+
+static void on_move(struct hash_node *node, void *arg)
+{
+    struct kept_will *kept = CONTAINER_OF(node, struct kept_will, node);
+    const struct move *move = arg;
+    const struct broker *broker = brokers_of(move->brokers, kept->pending.user);
+    struct buf *frame;
+
+    if (broker->slot == kept->pending.owner)
+        return;
+    kept->pending.owner = broker->slot;
+    frame = broker_frame(broker);
+    if (frame != NULL)
+        put(kept, move->now_ms, frame);
+}
+
+void wills_move(struct wills *wills, const struct brokers *brokers, uint64_t now_ms)
+{
+    struct move move = {.now_ms = now_ms, .brokers = brokers};
+
+    hash_each(&wills->table, on_move, &move);
 }

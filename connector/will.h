@@ -30,6 +30,7 @@ struct will *will_create(const struct wire_will *wire);
 struct wire_will will_view(const struct will *will);
 size_t will_size(const struct will *will);
 
+struct brokers;
 struct wills;
 
 /* max_bytes: what is kept at most; a Will is a promise to publish later, which must not cost
@@ -39,6 +40,7 @@ void wills_destroy(struct wills *wills);
 
 struct pending_will {
     uint64_t conn; /* the closed connection */
+    uint8_t owner; /* slot of the person's broker */
     struct mid mid;
     uint64_t epoch;
     uint64_t due_ms;
@@ -49,10 +51,13 @@ struct pending_will {
  * broker would have missed it). */
 MUST_CHECK int wills_add(struct wills *wills, const struct pending_will *pending,
                          struct will **will);
-/* Forgets it; unknown handles are ignored. */
-void wills_remove(struct wills *wills, uint64_t conn);
+/* Forgets it; unknown handles are ignored, and those of people of another owner. */
+void wills_remove(struct wills *wills, uint64_t conn, uint8_t owner);
 size_t wills_count(const struct wills *wills);
-/* Appends a WILL record for each, with what is left of its delay at now_ms. */
-void wills_announce(const struct wills *wills, uint64_t now_ms, struct buf *frame);
+/* Appends a WILL record for each of that owner's people, with what is left of its delay at now_ms.
+ */
+void wills_announce(const struct wills *wills, uint8_t owner, uint64_t now_ms, struct buf *frame);
+/* As ended_move. */
+void wills_move(struct wills *wills, const struct brokers *brokers, uint64_t now_ms);
 
 #endif

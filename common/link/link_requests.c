@@ -254,6 +254,20 @@ void link_requests_release(struct link_requests *requests, uint64_t token)
         requests->oldest++;
 }
 
+bool link_requests_after(const struct link_requests *requests, uint64_t token, uint64_t *ret_token,
+                         struct link_request *ret_request)
+{
+    uint64_t at = token + 1 > requests->oldest ? token + 1 : requests->oldest;
+
+    for (; at < requests->next; at++) {
+        if (link_requests_find(requests, at, ret_request)) {
+            *ret_token = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 void link_requests_each(struct link_requests *requests,
                         void (*fn)(uint8_t type, uint8_t *record, size_t len, void *arg), void *arg)
 {

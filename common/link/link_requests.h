@@ -55,6 +55,10 @@ bool link_requests_find(const struct link_requests *requests, uint64_t token,
 uint64_t link_requests_before(const struct link_requests *requests, uint64_t token);
 /* Forgets it. Unknown tokens are ignored. */
 void link_requests_release(struct link_requests *requests, uint64_t token);
+/* The oldest unanswered request after token (0: of all). True, its token and *ret_request, as
+ * link_requests_find. */
+bool link_requests_after(const struct link_requests *requests, uint64_t token, uint64_t *ret_token,
+                         struct link_request *ret_request);
 /* Calls fn for each, oldest first. record may be changed in place (not in size). */
 void link_requests_each(struct link_requests *requests,
                         void (*fn)(uint8_t type, uint8_t *record, size_t len, void *arg),

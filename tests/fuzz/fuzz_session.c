@@ -11,9 +11,8 @@
 #include "common/auto.h"
 #include "common/log.h"
 
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
 #include "connector/auth.h"
+#include "connector/brokers.h"
 #include "connector/conn.h"
 #include "connector/door.h"
 #include "connector/ended.h"
@@ -48,6 +47,7 @@ struct waiting {
     uint16_t filters;
 };
 
+/* In place of a link: who the brokers are is fixed, and there is one. */
 struct link {
     bool up;
     struct buf frame;
@@ -56,6 +56,8 @@ struct link {
 static struct connector connector;
 static struct option_set set;
 static struct link link_to_broker;
+static struct brokers brokers;
+static struct broker broker;
 static struct waiting waiting[WAITING_MAX];
 static unsigned waiting_count;
 static uint64_t opening, open_conn, epoch;
@@ -66,22 +68,48 @@ static struct buf received; /* by the client, not a whole packet yet */
 static uint8_t scratch[SCRATCH_BYTES];
 static uint64_t seqs[2 * (size_t)INFLIGHT_MAX];
 
-/* --- in place of link.c and auth.c --- */
+/* --- in place of link.c, brokers.c and auth.c --- */
 
-struct buf *link_frame(struct link *bus)
+struct buf *link_frame(struct link *link)
 {
-    return bus->up ? &bus->frame : NULL;
+    return link->up ? &link->frame : NULL;
 }
 
-bool link_is_sending(const struct link *bus)
+struct buf *broker_frame(const struct broker *to)
 {
-    return bus->up && bus->frame.len > 0;
+    return to != NULL && to->ready ? link_frame(to->link) : NULL;
 }
 
-bool link_congested(const struct link *bus)
+bool broker_is_sending(const struct broker *to)
 {
-    (void)bus;
+    return to != NULL && to->ready && to->link->frame.len > 0;
+}
+
+bool broker_congested(const struct broker *to)
+{
+    (void)to;
     return false;
+}
+
+bool broker_full(const struct broker *to)
+{
+    return link_requests_full(to->requests);
+}
+
+bool broker_roomy(const struct broker *to)
+{
+    return link_requests_roomy(to->requests);
+}
+
+struct broker *brokers_of(const struct brokers *all, struct bytes user)
+{
+    (void)user;
+    return all->slots[0];
+}
+
+uint32_t brokers_unanswered(const struct brokers *all)
+{
+    return link_requests_count(all->slots[0]->requests);
 }
 
 uint8_t auth_check(const struct auth *auth, struct bytes token, struct bytes user,
@@ -178,7 +206,7 @@ static void give(struct buf *encoded)
     struct wire_record record;
 
     if (link_to_broker.up && wire_next(&reader, &record) == 1)
-        handle_record(&connector, &record);
+        handle_record(&broker, &record);
     buf_release(encoded);
 }
 
@@ -266,10 +294,11 @@ static void doubt(void)
 static void toggle_link(void)
 {
     link_to_broker.up = !link_to_broker.up;
+    broker.ready = link_to_broker.up;
     buf_clear(&link_to_broker.frame);
     waiting_count = 0;
     if (link_to_broker.up)
-        session_announce_all(&connector, &(struct wire_welcome){.credit = 16});
+        session_announce_all(&broker, &(struct wire_welcome){.credit = 16});
     read_frame();
 }
 
@@ -397,7 +426,7 @@ static void start_process(void)
     log_set_level(LOG_ERROR);
     option_set_init(&set, connector_options, connector_option_count, &connector.options);
     connector.loop = loop_create();
-    connector.bus = &link_to_broker;
+    connector.brokers = &brokers;
     connector.scratch = scratch;
     connector.seqs = seqs;
     if (connector.loop == NULL || conns_create(&connector) < 0)
@@ -409,14 +438,19 @@ static void start(void)
     if (connector.loop == NULL)
         start_process();
     link_to_broker = (struct link){.up = true};
-    connector.requests = link_requests_create(1u << 20);
+    broker = (struct broker){.brokers = &brokers,
+                             .link = &link_to_broker,
+                             .requests = link_requests_create(1u << 20),
+                             .ready = true};
+    brokers = (struct brokers){
+        .connector = &connector, .view = {.generation = 1, .count = 1}, .slots = {&broker}};
     connector.wills = wills_create(1u << 16);
     connector.ended = ended_create(1u << 16);
     connector.limits = limits_create(LIMITED_ENTRIES);
-    if (connector.requests == NULL || connector.wills == NULL || connector.ended == NULL ||
+    if (broker.requests == NULL || connector.wills == NULL || connector.ended == NULL ||
         connector.limits == NULL)
         abort();
-    link_requests_set_credit(connector.requests, 16);
+    link_requests_set_credit(broker.requests, 16);
     waiting_count = 0;
     opening = open_conn = epoch = 0;
     received = (struct buf){0};
@@ -444,7 +478,7 @@ static void stop(void)
     lose_client();
     if (loop_turn(connector.loop, 0) < 0 || conns_open_count(connector.conns) != 0)
         abort();
-    link_requests_destroy(connector.requests);
+    link_requests_destroy(broker.requests);
     wills_destroy(connector.wills);
     ended_destroy(connector.ended);
     limits_destroy(connector.limits);

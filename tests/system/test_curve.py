@@ -93,7 +93,7 @@ def test_nothing_in_clear(curve, curve_stack, keys, stack, who):
     for name, of, sets in (("keys", curve_stack, keys.connector()), ("plain", stack, [])):
         clients = Clients(of)
         wire = clients.keep(Proxy(7400 + of.offset, record=True))
-        door = clients.connector(*sets, f"broker.endpoint=tcp://127.0.0.1:{wire.port}")
+        door = clients.connector(*sets, f'broker.endpoints=( "tcp://127.0.0.1:{wire.port}" )')
         bob, secret = who("bob"), uuid.uuid4().hex.encode()
         receiver = clients.subscriber(bob, sock=let_in(clients, who("first"), door) and door.dial())
         for _ in range(20):
@@ -229,7 +229,7 @@ def test_broker_killed(curve, curve_stack, who):
 
 def test_no_broker_is_said_once(curve, keys, who):
     """A connector that finds nobody says so, and does not fill the log with it."""
-    door = curve.connector(*keys.connector(), f"broker.endpoint=tcp://127.0.0.1:{free_port()}")
+    door = curve.connector(*keys.connector(), f'broker.endpoints=( "tcp://127.0.0.1:{free_port()}" )')
     says(door, "could not link to tcp://127.0.0.1")
     shut_out(curve, who("alice"), door)
     assert door.log().count("could not link to") == 1
@@ -285,12 +285,12 @@ def test_printed_configuration(stack, tmp_path):
     connector.write_text(blocks[1] + 'auth: { keys = ( { kid = "dev"; algorithm = "HS256"; '
                          f'file = "{stack.environment["BECKON_TOKEN_KEY"]}"; }} ); }};')
     done = check("beckon-connector", "--config", connector, "--set",
-                 "broker.endpoint=tcp://broker.example.org:7400")
+                 'broker.endpoints=( "tcp://broker.example.org:7400" )')
     assert done.returncode == 0, done.stderr
 
 
 FAR = {"beckon-broker": "listen.endpoint=tcp://*:7400",
-       "beckon-connector": "broker.endpoint=tcp://broker.example.org:7400"}
+       "beckon-connector": 'broker.endpoints=( "tcp://broker.example.org:7400" )'}
 GROUP = {"beckon-broker": "listen", "beckon-connector": "broker"}
 
 

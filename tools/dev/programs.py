@@ -41,7 +41,7 @@ listen: {{
     wss: {{ enabled = true; address = "127.0.0.1"; port = {wss_port}; }};
 }};
 tls: {{ certificates = ( {{ certificate = "{apns_dir}/server.pem"; key = "{apns_dir}/server.key"; }} ); }};
-broker: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
+broker: {{ endpoints = ( "tcp://127.0.0.1:{broker_port}" ); }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 """
 APNS_CONFIG = """# Made by ./dev; overwritten at every start of this process.

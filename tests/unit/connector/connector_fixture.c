@@ -13,14 +13,11 @@
 #include "common/auto.h"
 #include "common/token.h"
 
-#include "common/link/link.h"
-#include "common/link/link_requests.h"
 #include "connector/auth.h"
+#include "connector/brokers.h"
 #include "connector/conn.h"
 #include "connector/ended.h"
-#include "connector/handle.h"
 #include "connector/limits.h"
-#include "connector/session.h"
 
 /* Longer than a busy machine takes for anything here. */
 #define DEADLINE_MS 10000
@@ -29,14 +26,22 @@ struct connector connector;
 
 static struct option_set set;
 static char folder[64], key_file[96], config_file[96];
-static void *context, *router;
-static char endpoint[128];
-static const uint8_t instance[WIRE_INSTANCE_SIZE] = {1};
-static uint8_t peer_id[64];
-static size_t peer_id_len;
-static zmq_msg_t message; /* the frame being read */
+static void *context;
+static struct endpoints seeds;
+
+/* A broker that the test plays. */
+struct played {
+    void *router;
+    char name[16], endpoint[64];
+    uint8_t peer_id[64];
+    size_t peer_id_len;
+    zmq_msg_t message; /* the frame being read */
+    struct wire_reader reader;
+};
+static struct played played[PLAYED_BROKERS], *now_played;
+static uint64_t generation;
+static unsigned member_bits;
 size_t largest_frame;
-static struct wire_reader reader;
 static struct wire_record record;
 static struct buf frame;
 static struct buf input; /* of the client being read */
@@ -56,29 +61,11 @@ static void turn(void)
     ck_assert_int_eq(loop_turn(connector.loop, 5), 0);
 }
 
-static void on_welcomed(void *arg, const struct wire_welcome *record_of_broker)
+static void on_changed(void *arg, unsigned linked, unsigned members, const char *why)
 {
-    link_set_generation(connector.bus, record_of_broker->members.generation);
-    session_announce_all(arg, record_of_broker);
+    (void)arg, (void)why;
+    ck_assert_uint_le(linked, members);
 }
-
-static void on_turn_end(void *arg)
-{
-    (void)arg;
-    link_flush(connector.bus);
-}
-
-static void on_lost(void *arg, const char *why)
-{
-    (void)arg;
-    ck_assert_ptr_nonnull(why);
-}
-
-static const struct link_events events = {
-    .welcomed = on_welcomed,
-    .received = handle_record,
-    .lost = on_lost,
-};
 
 static void write_file(const char *file, const char *text)
 {
@@ -106,65 +93,82 @@ static void load_options(void)
                   et.text);
 }
 
-static void open_router(void)
+static void open_router(unsigned i)
 {
-    size_t size = sizeof(endpoint);
+    struct played *p = &played[i];
+    size_t size = sizeof(p->endpoint);
     int none = 0;
 
-    context = zmq_ctx_new();
-    router = zmq_socket(context, ZMQ_ROUTER);
-    ck_assert_ptr_nonnull(router);
-    ck_assert_int_eq(zmq_setsockopt(router, ZMQ_LINGER, &none, sizeof(none)), 0);
-    ck_assert_int_eq(zmq_bind(router, "tcp://127.0.0.1:*"), 0);
-    ck_assert_int_eq(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
-    zmq_msg_init(&message);
-    reader = (struct wire_reader){0};
+    *p = (struct played){.router = zmq_socket(context, ZMQ_ROUTER)};
+    snprintf(p->name, sizeof(p->name), "broker/%u", i);
+    ck_assert_ptr_nonnull(p->router);
+    ck_assert_int_eq(zmq_setsockopt(p->router, ZMQ_LINGER, &none, sizeof(none)), 0);
+    ck_assert_int_eq(zmq_bind(p->router, "tcp://127.0.0.1:*"), 0);
+    ck_assert_int_eq(zmq_getsockopt(p->router, ZMQ_LAST_ENDPOINT, p->endpoint, &size), 0);
+    zmq_msg_init(&p->message);
+}
+
+void play(unsigned broker)
+{
+    now_played = &played[broker];
+}
+
+void set_members(uint64_t new_generation, unsigned bits)
+{
+    generation = new_generation;
+    member_bits = bits;
+}
+
+static uint16_t list_members(struct wire_member list[PLAYED_BROKERS])
+{
+    uint16_t count = 0;
+
+    for (unsigned i = 0; i < PLAYED_BROKERS; i++) {
+        if ((member_bits & 1u << i) != 0)
+            list[count++] = (struct wire_member){.name = bytes_of_string(played[i].name),
+                                                 .endpoint = bytes_of_string(played[i].endpoint)};
+    }
+    return count;
 }
 
 void connector_set_up(void)
 {
     struct err_text et = {""};
-    struct link_config config = {
-        .endpoint = endpoint,
-        .kind = WIRE_PEER_CONNECTOR,
+    struct brokers_config config = {
         .name = "connector/0",
-        .instance = instance,
-        .events = &events,
-        .arg = &connector,
-        .counters = {.up = &connector.metrics.links_up,
-                     .lost = &connector.metrics.links_lost,
-                     .handshakes_failed = &connector.metrics.handshakes_failed,
-                     .frames_sent = &connector.metrics.frames_sent,
-                     .frames_received = &connector.metrics.frames_received,
-                     .sends_blocked = &connector.metrics.sends_blocked},
+        .endpoints = &seeds,
+        .changed = on_changed,
     };
 
+    context = zmq_ctx_new();
+    for (unsigned i = 0; i < PLAYED_BROKERS; i++)
+        open_router(i);
+    play(0);
+    set_members(1, 1);
+    seeds = (struct endpoints){.count = 1, .all = {played[0].endpoint}};
     connector = (struct connector){0};
     load_options();
-    open_router();
     config.context = context;
+    config.pending_bytes = connector.options.pending_bytes;
     connector.loop = loop_create();
     ck_assert_ptr_nonnull(connector.loop);
     connector.scratch = malloc(SCRATCH_BYTES);
     connector.seqs = calloc(2 * (size_t)INFLIGHT_MAX, sizeof(uint64_t));
-    connector.requests = link_requests_create(connector.options.pending_bytes);
     connector.wills = wills_create(1u << 20);
     connector.ended = ended_create(1u << 20);
     connector.limits = limits_create(LIMITS_ENTRIES);
     ck_assert(connector.scratch != NULL && connector.seqs != NULL);
-    ck_assert(connector.requests != NULL && connector.wills != NULL && connector.ended != NULL);
+    ck_assert(connector.wills != NULL && connector.ended != NULL);
     ck_assert_ptr_nonnull(connector.limits);
     ck_assert_int_eq(conns_create(&connector), 0);
-    ck_assert_msg(link_create(connector.loop, &config, &connector.bus, &et) == 0, "%s", et.text);
-    ck_assert_int_eq(loop_hook_add(connector.loop, on_turn_end, NULL), 0);
+    ck_assert_msg(brokers_create(&connector, &config, &et) == 0, "%s", et.text);
     fd_count = 0;
 }
 
 void connector_tear_down(void)
 {
     conns_destroy(connector.conns);
-    link_destroy(connector.bus);
-    link_requests_destroy(connector.requests);
+    brokers_destroy(connector.brokers);
     wills_destroy(connector.wills);
     ended_destroy(connector.ended);
     limits_destroy(connector.limits);
@@ -175,8 +179,10 @@ void connector_tear_down(void)
     free(connector.scratch);
     free(connector.seqs);
     option_set_fini(&set);
-    zmq_msg_close(&message);
-    zmq_close(router);
+    for (unsigned i = 0; i < PLAYED_BROKERS; i++) {
+        zmq_msg_close(&played[i].message);
+        zmq_close(played[i].router);
+    }
     zmq_ctx_term(context);
     buf_release(&frame);
     buf_release(&input);
@@ -200,25 +206,34 @@ void await_count(const uint64_t *counter, uint64_t value)
 
 /* The broker. */
 
+static bool try_frame(struct played *p)
+{
+    uint8_t version;
+    int n = zmq_recv(p->router, p->peer_id, sizeof(p->peer_id), ZMQ_DONTWAIT);
+
+    if (n < 0) {
+        ck_assert_int_eq(errno, EAGAIN);
+        return false;
+    }
+    p->peer_id_len = (size_t)n;
+    ck_assert_int_ge(zmq_msg_recv(&p->message, p->router, 0), 0);
+    if (zmq_msg_size(&p->message) > largest_frame)
+        largest_frame = zmq_msg_size(&p->message);
+    ck_assert_int_eq(
+        wire_open_frame(bytes_of(zmq_msg_data(&p->message), (uint32_t)zmq_msg_size(&p->message)),
+                        &p->reader, &version),
+        0);
+    return true;
+}
+
 static void receive_frame(void)
 {
     uint64_t deadline_ms = clock_ms() + DEADLINE_MS;
-    uint8_t version;
-    int n;
 
-    while ((n = zmq_recv(router, peer_id, sizeof(peer_id), ZMQ_DONTWAIT)) < 0) {
-        ck_assert_int_eq(errno, EAGAIN);
+    while (!try_frame(now_played)) {
         ck_assert_msg(clock_ms() < deadline_ms, "no frame from the connector");
         turn();
     }
-    peer_id_len = (size_t)n;
-    ck_assert_int_ge(zmq_msg_recv(&message, router, 0), 0);
-    if (zmq_msg_size(&message) > largest_frame)
-        largest_frame = zmq_msg_size(&message);
-    ck_assert_int_eq(
-        wire_open_frame(bytes_of(zmq_msg_data(&message), (uint32_t)zmq_msg_size(&message)), &reader,
-                        &version),
-        0);
 }
 
 const struct wire_record *expect_record(enum wire_type type)
@@ -226,7 +241,7 @@ const struct wire_record *expect_record(enum wire_type type)
     int r;
 
     for (;;) {
-        while ((r = wire_next(&reader, &record)) == 0)
+        while ((r = wire_next(&now_played->reader, &record)) == 0)
             receive_frame();
         ck_assert_int_eq(r, 1);
         if (record.type != WIRE_PING)
@@ -236,36 +251,69 @@ const struct wire_record *expect_record(enum wire_type type)
     return &record;
 }
 
+uint64_t frame_generation(void)
+{
+    return now_played->reader.generation;
+}
+
+/* What is on its way to a socket arrives within a turn or two; a link that is made again, later. */
+void expect_nothing(void)
+{
+    int r;
+
+    for (unsigned i = 0; i < 10; i++) {
+        while ((r = wire_next(&now_played->reader, &record)) == 1)
+            ck_assert_msg(record.type == WIRE_PING, "a record of type %d", (int)record.type);
+        ck_assert_int_eq(r, 0);
+        if (!try_frame(now_played))
+            turn();
+    }
+}
+
 struct buf *frame_begin(void)
 {
     buf_clear(&frame);
-    wire_begin(&frame, 1);
+    wire_begin(&frame, generation);
     return &frame;
 }
 
 void frame_send(void)
 {
     ck_assert(buf_ok(&frame));
-    ck_assert_int_ge(zmq_send(router, peer_id, peer_id_len, ZMQ_SNDMORE), 0);
-    ck_assert_int_ge(zmq_send(router, frame.data, frame.len, 0), 0);
+    ck_assert_int_ge(
+        zmq_send(now_played->router, now_played->peer_id, now_played->peer_id_len, ZMQ_SNDMORE), 0);
+    ck_assert_int_ge(zmq_send(now_played->router, frame.data, frame.len, 0), 0);
+}
+
+void answer_hello(uint32_t credit)
+{
+    struct wire_member list[PLAYED_BROKERS];
+    const struct wire_welcome answer = {
+        .credit = credit,
+        .heartbeat_ms = 60000, /* nobody falls silent while a test waits */
+        .name = bytes_of_string(now_played->name),
+        .members = {.generation = generation},
+    };
+
+    expect_record(WIRE_HELLO);
+    wire_put_welcome(frame_begin(), &answer, list, list_members(list));
+    frame_send();
 }
 
 void welcome(uint32_t credit)
 {
-    const struct wire_member itself = {.name = bytes_of_string("broker/0"),
-                                       .endpoint = bytes_of_string(endpoint)};
-    const struct wire_welcome answer = {
-        .credit = credit,
-        .heartbeat_ms = 60000, /* nobody falls silent while a test waits */
-        .name = itself.name,
-        .members = {.generation = 1},
-    };
     uint64_t links = connector.metrics.links_up;
 
-    expect_record(WIRE_HELLO);
-    wire_put_welcome(frame_begin(), &answer, &itself, 1);
-    frame_send();
+    answer_hello(credit);
     await_count(&connector.metrics.links_up, links + 1);
+}
+
+void tell_members(void)
+{
+    struct wire_member list[PLAYED_BROKERS];
+
+    wire_put_members(frame_begin(), generation, list, list_members(list));
+    frame_send();
 }
 
 void send_opened(uint64_t conn, uint64_t epoch)

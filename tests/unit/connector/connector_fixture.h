@@ -22,6 +22,21 @@ void connector_tear_down(void);
 const struct wire_record *expect_record(enum wire_type type);
 /* Takes HELLO, answers WELCOME. */
 void welcome(uint32_t credit);
+/* The same, and does not wait for it to be read. */
+void answer_hello(uint32_t credit);
+/* The generation of the frame that the last record was in. */
+uint64_t frame_generation(void);
+/* No record comes. */
+void expect_nothing(void);
+
+/* Several brokers: each is a ROUTER, and all of this is about the one that is played now; at first
+ * that is broker/0, the only member, in generation 1. broker/0 is in the configuration. */
+#define PLAYED_BROKERS 3
+void play(unsigned broker);
+/* What WELCOME, MEMBERS and the frames of all say from now on. bits: 1 << broker. */
+void set_members(uint64_t new_generation, unsigned bits);
+void tell_members(void);
+
 /* A frame to fill and to send to the connector that said HELLO. */
 struct buf *frame_begin(void);
 void frame_send(void);

@@ -16,6 +16,10 @@
 
 static char folder[32], server_file[64], own_file[64];
 static config_t config;
+static char far_endpoint[] = FAR, local_endpoint[] = "tcp://127.0.0.1:7400";
+/* One that is far is enough. */
+static const struct endpoints far_away = {.count = 2, .all = {local_endpoint, far_endpoint}};
+static const struct endpoints local = {.count = 1, .all = {local_endpoint}};
 static struct options options;
 static struct link_keys link_read;
 static struct err_text et;
@@ -54,7 +58,7 @@ static void tear_down(void)
 
 static void refused(const char *fragment)
 {
-    ck_assert_int_eq(curve_link_load(&options, FAR, &config, &link_read, &et), ERR_CONFIG);
+    ck_assert_int_eq(curve_link_load(&options, &far_away, &config, &link_read, &et), ERR_CONFIG);
     ck_assert_msg(strstr(et.text, fragment) != NULL, "%s", et.text);
     ck_assert(!link_keys_has_keys(&link_read));
     ck_assert_str_eq(link_read.own.secret_key, "");
@@ -62,7 +66,8 @@ static void refused(const char *fragment)
 
 START_TEST(test_keys)
 {
-    ck_assert_msg(curve_link_load(&options, FAR, &config, &link_read, &et) == 0, "%s", et.text);
+    ck_assert_msg(curve_link_load(&options, &far_away, &config, &link_read, &et) == 0, "%s",
+                  et.text);
     ck_assert(link_keys_has_keys(&link_read));
     ck_assert_str_eq(link_read.server_key, SERVER);
     ck_assert_str_eq(link_read.own.public_key, PUBLIC);
@@ -93,11 +98,10 @@ START_TEST(test_without_keys)
 {
     options.server_key = options.secret_key = "";
     refused("\"broker.endpoint\" is \"" FAR "\"");
-    ck_assert_int_eq(curve_link_load(&options, "tcp://127.0.0.1:7400", &config, &link_read, &et),
-                     0);
+    ck_assert_int_eq(curve_link_load(&options, &local, &config, &link_read, &et), 0);
     ck_assert(!link_keys_has_keys(&link_read));
     options.plain = true;
-    ck_assert_int_eq(curve_link_load(&options, FAR, &config, &link_read, &et), 0);
+    ck_assert_int_eq(curve_link_load(&options, &far_away, &config, &link_read, &et), 0);
     ck_assert(!link_keys_has_keys(&link_read));
 }
 END_TEST

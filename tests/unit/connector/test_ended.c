@@ -33,7 +33,7 @@ static int add(uint64_t conn, uint64_t ends_ms)
     const struct wire_seqs messages = {.more = seqs, .more_count = 2},
                            notified = {.sent = seqs + 1, .sent_count = 1};
 
-    return ended_add(ended, &record, &messages, &notified, ends_ms);
+    return ended_add(ended, 0, &record, &messages, &notified, ends_ms);
 }
 
 /* The only record that is announced at now_ms. */
@@ -44,7 +44,7 @@ static void announced(uint64_t now_ms, struct buf *frame, struct wire_ended *ret
     uint8_t version;
 
     wire_begin(frame, 0);
-    ended_announce(ended, now_ms, frame);
+    ended_announce(ended, 0, now_ms, frame);
     ck_assert(buf_ok(frame));
     ck_assert_int_eq(
         wire_open_frame(bytes_of(frame->data, (uint32_t)frame->len), &reader, &version), 0);
@@ -93,7 +93,7 @@ START_TEST(test_what_is_left_of_the_session)
         ck_assert_int_eq(add(i, cases[i].ends_ms), 0);
         announced(cases[i].now_ms, &frame, &record);
         ck_assert_uint_eq(record.session_expiry_s, cases[i].left_s);
-        ended_remove(ended, i);
+        ended_remove(ended, i, 0);
         buf_release(&frame);
     }
     ck_assert_uint_eq(expiry_at_ms(5, UINT32_MAX), UINT64_MAX);
@@ -111,8 +111,8 @@ START_TEST(test_bounded)
     ck_assert_uint_lt(count, 12); /* a record alone is some 80 bytes */
     ck_assert_int_eq(add(count, UINT64_MAX), ERR_FULL);
     ck_assert_uint_eq(ended_count(ended), count);
-    ended_remove(ended, 0);
-    ended_remove(ended, 0); /* unknown by now */
+    ended_remove(ended, 0, 0);
+    ended_remove(ended, 0, 0); /* unknown by now */
     ck_assert_int_eq(add(count, UINT64_MAX), 0);
     ck_assert_uint_eq(ended_count(ended), count);
 }

@@ -3,7 +3,7 @@
 
 #include <sys/socket.h>
 
-#include "common/link/link.h"
+#include "connector/brokers.h"
 #include "connector/conn.h"
 
 #include "connector_fixture.h"
@@ -208,7 +208,7 @@ START_TEST(test_full_frames)
     welcome(100);
     expect_record(WIRE_ANNOUNCE_END);
     for (record.token = 1; record.token <= 50; record.token++)
-        wire_put_publish(link_frame(connector.bus), WIRE_PUBLISH, &record);
+        wire_put_publish(broker_frame(brokers_at(connector.brokers, 0)), WIRE_PUBLISH, &record);
     for (uint64_t token = 1; token <= 50; token++)
         ck_assert_uint_eq(expect_record(WIRE_PUBLISH)->publish.token, token);
     ck_assert_uint_ge(largest_frame, sizeof(payload));

@@ -65,7 +65,7 @@ static void announced(uint64_t now_ms, struct buf *frame, struct wire_pending_wi
 
     buf_clear(frame);
     wire_begin(frame, 0);
-    wills_announce(wills, now_ms, frame);
+    wills_announce(wills, 0, now_ms, frame);
     ck_assert(buf_ok(frame));
     ck_assert_int_eq(
         wire_open_frame(bytes_of(frame->data, (uint32_t)frame->len), &reader, &version), 0);
@@ -112,9 +112,9 @@ START_TEST(test_until_done)
     ck_assert_uint_eq(record.will.delay_s, 1); /* rounded up: never early */
     announced(99000, &frame, &record);
     ck_assert_uint_eq(record.will.delay_s, 0);
-    wills_remove(wills, 41);
+    wills_remove(wills, 41, 0);
     ck_assert_uint_eq(wills_count(wills), 1);
-    wills_remove(wills, 42);
+    wills_remove(wills, 42, 0);
     ck_assert_uint_eq(wills_count(wills), 0);
     buf_release(&frame);
 }
@@ -128,7 +128,7 @@ START_TEST(test_bounded)
     ck_assert_int_eq(add(1, 0, large), 0);
     ck_assert_int_eq(add(2, 0, large), ERR_FULL);
     ck_assert_uint_eq(wills_count(wills), 1);
-    wills_remove(wills, 1);
+    wills_remove(wills, 1, 0);
     ck_assert_int_eq(add(3, 0, large), 0);
 }
 END_TEST
