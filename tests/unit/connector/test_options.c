@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "connector/auth.h"
+#include "connector/endpoints.h"
 #include "connector/tls_certificates.h"
 
 #include "tests/support/run_suite.h"
@@ -30,6 +31,24 @@ static void load(const char *file)
     struct err_text et = {""};
 
     ck_assert_msg(option_set_load(&set, file, NULL, 0, &et) == 0, "%s", et.text);
+}
+
+/* A list can't have its default in the table. */
+static void check_endpoints(const config_t *config)
+{
+    struct endpoints sample, expected;
+    struct err_text et = {""};
+    config_t empty;
+
+    config_init(&empty);
+    ck_assert_int_eq(endpoints_read(config, &sample, &et), 0);
+    ck_assert_int_eq(endpoints_read(&empty, &expected, &et), 0);
+    ck_assert_uint_eq(sample.count, expected.count);
+    for (unsigned i = 0; i < sample.count; i++)
+        ck_assert_str_eq(sample.all[i], expected.all[i]);
+    endpoints_fini(&sample);
+    endpoints_fini(&expected);
+    config_destroy(&empty);
 }
 
 START_TEST(test_sample_equals_defaults)
@@ -58,6 +77,8 @@ START_TEST(test_sample_equals_defaults)
         else if (strcmp(option->path, "websocket.origins") == 0 ||
                  strcmp(option->path, "proxy.trusted") == 0)
             ck_assert_int_eq(config_setting_length(config_lookup(&set.config, option->path)), 0);
+        else if (strcmp(option->path, "broker.endpoints") == 0)
+            check_endpoints(&set.config);
         else
             ck_assert_str_eq(option->path, "auth.keys"); /* has no default */
     }
