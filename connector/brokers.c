@@ -60,7 +60,6 @@ static void broker_free(struct broker *broker)
 static void on_sweep(void *arg)
 {
     struct brokers *brokers = arg;
-
     struct broker *broker;
 
     while ((broker = SLIST_FIRST(&brokers->leaving)) != NULL) {
@@ -148,7 +147,10 @@ void brokers_make_links(struct brokers *brokers)
 
 static void on_remake(struct timer *timer)
 {
-    brokers_make_links(CONTAINER_OF(timer, struct brokers, remake));
+    struct brokers *brokers = CONTAINER_OF(timer, struct brokers, remake);
+
+    brokers_make_links(brokers);
+    brokers_ask_seeds(brokers);
 }
 
 struct broker *broker_new(struct brokers *brokers, const char *name, const char *endpoint)
@@ -178,7 +180,7 @@ static bool is_asked(const struct brokers *brokers, const char *endpoint)
     return false;
 }
 
-static int ask_seeds(struct brokers *brokers, struct err_text *et)
+static int make_seeds(struct brokers *brokers, struct err_text *et)
 {
     const struct endpoints *endpoints = brokers->config.endpoints;
 
@@ -199,6 +201,18 @@ static int ask_seeds(struct brokers *brokers, struct err_text *et)
         brokers->seeds[i] = seed;
     }
     return 0;
+}
+
+void brokers_ask_seeds(struct brokers *brokers)
+{
+    struct err_text et = {""};
+
+    if (brokers_linked(brokers) > 0 || make_seeds(brokers, &et) == 0)
+        return;
+    log_limited(loop_now_ms(brokers->connector->loop), LOG_WARNING, NULL,
+                "could not ask the brokers of the configuration: %s", et.text);
+    if (!timer_armed(&brokers->remake))
+        loop_timer_add(brokers->connector->loop, &brokers->remake, REMAKE_MS);
 }
 
 void brokers_drop_seeds(struct brokers *brokers)
@@ -246,15 +260,13 @@ static void on_lost(void *arg, const char *why)
     struct broker *broker = arg;
     struct brokers *brokers = broker->brokers;
     struct log_subject subject = broker_log(broker);
-    struct err_text et = {""};
 
     if (broker->gone)
         return;
     broker->ready = false;
     log_warning(&subject, "lost the broker: %s", why);
     brokers_tell(brokers, why);
-    if (brokers_linked(brokers) == 0 && ask_seeds(brokers, &et) < 0)
-        log_warning(NULL, "could not ask the brokers of the configuration: %s", et.text);
+    brokers_ask_seeds(brokers);
 }
 
 /* --- what others use --- */
@@ -371,7 +383,7 @@ int brokers_create(struct connector *connector, const struct brokers_config *con
     r = loop_hook_add(connector->loop, on_turn_end, brokers);
     if (r < 0)
         return err_set(et, r, "could not set up the links: %s", err_string(r));
-    return ask_seeds(brokers, et);
+    return make_seeds(brokers, et);
 }
 
 void brokers_destroy(struct brokers *brokers)

@@ -60,7 +60,7 @@ struct brokers {
     struct broker *seeds[ENDPOINTS_MAX]; /* while nothing is linked */
     SLIST_HEAD(, broker) leaving;
     struct loop_task sweep; /* frees them */
-    struct timer remake;    /* makes links that could not be made */
+    struct timer remake;    /* makes what links could not be made */
 };
 
 /* Begins to connect. 0; ERR_CONFIG, ERR_SYSTEM, ERR_NO_MEMORY with et; then brokers_destroy all

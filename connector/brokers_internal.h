@@ -15,6 +15,8 @@ void broker_adopt(struct broker *member, struct broker *seed);
 /* Gives members without a link those of seeds that are on their way to the same endpoint; teller, a
  * seed, NULL or another broker, has said that it is the member of that name. */
 void brokers_adopt_seeds(struct brokers *brokers, struct broker *teller, const char *name);
+/* Asks the brokers of the configuration, when nothing is linked. */
+void brokers_ask_seeds(struct brokers *brokers);
 void brokers_drop_seeds(struct brokers *brokers);
 /* Makes the links of members that have none; again later, where that fails. */
 void brokers_make_links(struct brokers *brokers);

@@ -179,7 +179,7 @@ static struct broker *identify(struct broker *broker, const struct wire_welcome 
     bool stranger;
 
     if (members_read(&welcome->members, fresh) < 0) {
-        link_drop(broker->link, "its list of members is not in order");
+        link_put_off(broker->link, "its list of members is not in order");
         return NULL;
     }
     itself = members_find(fresh, welcome->name);
@@ -195,7 +195,7 @@ static struct broker *identify(struct broker *broker, const struct wire_welcome 
     if (flaw == NULL && stranger)
         flaw = "another broker answers at its endpoint"; /* as its view has it, now */
     if (flaw != NULL && broker->link != NULL)
-        link_drop(broker->link, flaw);
+        link_put_off(broker->link, flaw);
     if (flaw != NULL) {
         return NULL;
     }
@@ -244,5 +244,6 @@ void brokers_on_members(void *arg, const struct wire_members *members)
         !take_view(brokers, &fresh, NULL, NULL))
         flaw = "out of memory for its members";
     if (flaw != NULL)
-        link_drop(broker->link, flaw);
+        link_put_off(broker->link, flaw);
+    brokers_ask_seeds(brokers); /* the only one that was linked may have left */
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/members.h"
 #include "common/option_group.h"
 
 #define ENDPOINTS "broker.endpoints"
@@ -35,6 +36,8 @@ int endpoints_check(const config_setting_t *setting, struct err_text *et)
 
         if (endpoint == NULL)
             return refuse(setting, "an element is not a string", et);
+        if (strlen(endpoint) > MEMBER_ENDPOINT_MAX)
+            return refuse(setting, "an element is too long for an endpoint", et);
         if (strstr(endpoint, "://") == NULL) {
             snprintf(what, sizeof(what), "\"%.80s\" is not an endpoint", endpoint);
             return refuse(setting, what, et);

@@ -517,6 +517,12 @@ void link_drop(struct link *link, const char *why)
         fail_link(link, 0, why);
 }
 
+void link_put_off(struct link *link, const char *why)
+{
+    if (link->state != LINK_DOWN)
+        fail_link(link, BACKOFF_MAX_MS, why);
+}
+
 void link_set_generation(struct link *link, uint64_t generation)
 {
     if (generation != link->generation && link->frame.len > 0 && buf_ok(&link->frame))

@@ -61,6 +61,8 @@ void link_flush(struct link *link);
 
 /* Ends the link; another socket is made after a pause. `lost` is called if it was up. */
 void link_drop(struct link *link, const char *why);
+/* The same after the longest pause: the broker is not one to link to, for now. */
+void link_put_off(struct link *link, const char *why);
 /* Frames carry that generation from now on; what was put before keeps its own. */
 void link_set_generation(struct link *link, uint64_t generation);
 /* Events go there from now on. */

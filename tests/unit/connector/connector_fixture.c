@@ -35,7 +35,8 @@ struct played {
     char name[16], endpoint[64];
     uint8_t peer_id[64];
     size_t peer_id_len;
-    zmq_msg_t message; /* the frame being read */
+    struct played *elsewhere; /* its list entry is that endpoint; NULL: its own */
+    zmq_msg_t message;        /* the frame being read */
     struct wire_reader reader;
 };
 static struct played played[PLAYED_BROKERS], *now_played;
@@ -113,6 +114,12 @@ void play(unsigned broker)
     now_played = &played[broker];
 }
 
+void put_elsewhere(unsigned broker, unsigned at)
+{
+    played[broker].elsewhere = &played[at];
+    snprintf(played[at].name, sizeof(played[at].name), "broker/%u", broker);
+}
+
 void set_members(uint64_t new_generation, unsigned bits)
 {
     generation = new_generation;
@@ -124,9 +131,10 @@ static uint16_t list_members(struct wire_member list[PLAYED_BROKERS])
     uint16_t count = 0;
 
     for (unsigned i = 0; i < PLAYED_BROKERS; i++) {
+        const struct played *at = played[i].elsewhere != NULL ? played[i].elsewhere : &played[i];
         if ((member_bits & 1u << i) != 0)
             list[count++] = (struct wire_member){.name = bytes_of_string(played[i].name),
-                                                 .endpoint = bytes_of_string(played[i].endpoint)};
+                                                 .endpoint = bytes_of_string(at->endpoint)};
     }
     return count;
 }

@@ -36,6 +36,9 @@ void play(unsigned broker);
 /* What WELCOME, MEMBERS and the frames of all say from now on. bits: 1 << broker. */
 void set_members(uint64_t new_generation, unsigned bits);
 void tell_members(void);
+/* That broker is where another one was: the lists say so from now on, and it says its name there.
+ */
+void put_elsewhere(unsigned broker, unsigned at);
 
 /* A frame to fill and to send to the connector that said HELLO. */
 struct buf *frame_begin(void);

@@ -452,6 +452,45 @@ START_TEST(test_jump)
 }
 END_TEST
 
+/* The same, told by a broker that is linked anew: it alone keeps its link. */
+START_TEST(test_jump_in_welcome)
+{
+    uint64_t lost = connector.metrics.links_lost;
+
+    play(1);
+    break_link();
+    set_members(4, 7);
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    await_count(&connector.metrics.links_lost, lost + 3);
+    play(0);
+    welcome(100);
+    ck_assert_uint_eq(expect_record(WIRE_ANNOUNCE)->announce.open.conn, conn);
+    expect_record(WIRE_ANNOUNCE_END);
+    play(2);
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    ck_assert_uint_eq(brokers_linked(connector.brokers), 3);
+}
+END_TEST
+
+/* broker/1 has restarted at another endpoint: its requests wait for it, and go there. */
+START_TEST(test_member_moves_house)
+{
+    uint64_t token = publish("to/u/alice", 1, 1);
+    const struct wire_record *record;
+
+    put_elsewhere(1, 2); /* where broker/2 was */
+    change_members(0, 2, 3);
+    play(2);
+    welcome(100);
+    expect_record(WIRE_ANNOUNCE_END);
+    record = expect_record(WIRE_PUBLISH);
+    ck_assert_uint_eq(record->publish.token, token);
+    ck_assert(record->publish.resend);
+}
+END_TEST
+
 /* A broker that does not know yet is asked again, and people stay where they are. */
 START_TEST(test_older_views)
 {
@@ -543,6 +582,8 @@ int main(void)
                                   test_copy_moves_with_its_sender,
                                   test_above_the_credit_of_the_new_owner,
                                   test_jump,
+                                  test_jump_in_welcome,
+                                  test_member_moves_house,
                                   test_older_views,
                                   test_views_that_can_not_be,
                                   test_seeds_are_asked_again};
