@@ -336,8 +336,7 @@ static int run(struct process *process, struct err_text *et)
         r = start_parts(process, et);
     if (r < 0)
         return r;
-    log_info(NULL, "version " BECKON_VERSION " started, first broker to ask %s",
-             process->endpoints.all[0]);
+    log_info(NULL, "version " BECKON_VERSION " started, broker %s", process->endpoints.all[0]);
     notify("READY=1\nSTATUS=listening, no broker yet");
     r = loop_run(connector->loop);
     if (r < 0)

@@ -236,6 +236,30 @@ START_TEST(test_random)
 }
 END_TEST
 
+/* As when they move to another broker: taken out while they are walked through. */
+START_TEST(test_walk_while_releasing)
+{
+    struct link_request request;
+    uint64_t token = 0, expected = 2;
+
+    ck_assert(!link_requests_after(requests, 0, &token, &request));
+    for (unsigned i = 0; i < 600; i++) /* beyond the first ring */
+        add(10, 0);
+    for (uint64_t odd = 1; odd <= 600; odd += 2)
+        link_requests_release(requests, odd);
+    while (link_requests_after(requests, token, &token, &request)) {
+        ck_assert_uint_eq(token, expected);
+        ck_assert_uint_eq(request.conn, token + 1000);
+        if (token % 4 == 0)
+            link_requests_release(requests, token);
+        expected += 2;
+    }
+    ck_assert_uint_eq(expected, 602);
+    ck_assert_uint_eq(token, 600);
+    ck_assert_uint_eq(link_requests_count(requests), 150);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link_requests");
@@ -250,6 +274,7 @@ int main(void)
     tcase_add_test(store, test_chain_passes_answered_ones);
     tcase_add_test(store, test_each_in_order);
     tcase_add_test(store, test_random);
+    tcase_add_test(store, test_walk_while_releasing);
     tcase_add_test(limits, test_credit);
     tcase_add_test(limits, test_credit_of_one_moves);
     tcase_add_test(limits, test_bytes);
