@@ -38,7 +38,7 @@ static void on_lost(void *arg, const char *reason)
 
 struct http_api *http_api_create(struct broker *broker)
 {
-    static const struct pg_events events = {on_ready, on_lost};
+    static const struct pg_events events = {on_ready, on_lost, NULL};
     struct http_api *api = calloc(1, sizeof(*api));
 
     if (!api)

@@ -283,7 +283,7 @@ const struct janitor_state *janitor_state(const struct broker *broker)
 
 int janitor_create(struct broker *broker)
 {
-    static const struct pg_events events = {on_ready, on_lost};
+    static const struct pg_events events = {on_ready, on_lost, NULL};
     struct janitor *j = calloc(1, sizeof(*j));
 
     if (!j)

@@ -328,6 +328,20 @@ static void take_results(struct pg *pg)
     }
 }
 
+/* However many came: what they are about is to be read in any case. */
+static void take_notifies(struct pg *pg)
+{
+    PGnotify *notify;
+    bool any = false;
+
+    while ((notify = PQnotifies(pg->conn))) {
+        any = true;
+        PQfreemem(notify);
+    }
+    if (any && pg->events.on_notify && pg->state == PG_READY)
+        pg->events.on_notify(pg->arg);
+}
+
 static void on_io(void *arg, uint32_t events)
 {
     struct pg *pg = arg;
@@ -341,6 +355,8 @@ static void on_io(void *arg, uint32_t events)
         return;
     }
     take_results(pg);
+    if (!pg->losing)
+        take_notifies(pg);
     if (!pg->losing)
         want_write(pg);
 }

@@ -26,6 +26,8 @@ struct pg_events {
     void (*on_ready)(void *arg);                    /* connected and prepared */
     void (*on_lost)(void *arg, const char *reason); /* may be called again and again while the
                                                        database is away; reconnecting goes on */
+    void (*on_notify)(void *arg);                   /* NOTIFY on a channel that was listened to;
+                                                       NULL when none was */
 };
 
 /* result: NULL when the connection was lost; else any status, PGRES_PIPELINE_ABORTED and

@@ -54,8 +54,8 @@ static void on_turn(void *arg)
 
 int store_create(struct broker *broker)
 {
-    static const struct pg_events writer_events = {on_writer_ready, on_writer_lost};
-    static const struct pg_events reader_events = {on_reader_ready, on_reader_lost};
+    static const struct pg_events writer_events = {on_writer_ready, on_writer_lost, NULL};
+    static const struct pg_events reader_events = {on_reader_ready, on_reader_lost, NULL};
     struct store *store = calloc(1, sizeof(*store));
     int r;
 
