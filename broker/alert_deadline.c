@@ -74,7 +74,7 @@ void alert_check_deadlines(struct alert *alert)
     uint64_t lease_ms = lease_end(device->session);
     bool overdue;
 
-    if (!device->session || !route_has_alert(alert->broker, device))
+    if (!device->session || alert->broker->suspended || !route_has_alert(alert->broker, device))
         return;
     overdue = mark_overdue(alert, &device->flights, "live");
     overdue = mark_overdue(alert, &alert->notified, "local-push") || overdue;

@@ -342,6 +342,8 @@ static bool begin(struct alert *alert, uint64_t seq, enum route_state state)
         alert_wake_at(alert, broker->settled_ms); /* connectors are still announcing */
         return false;
     }
+    if (device->user->settling)
+        return false; /* recover.c plans again */
     if (!within_rate(alert))
         return false;
     feed_seek(&alert->feed, summarize(alert, seq, &summarized));
@@ -386,6 +388,8 @@ bool alert_push_next(struct alert *alert)
     uint64_t seq = alerted_up_to(device) + 1;
     enum route_state state;
 
+    if (alert->broker->suspended)
+        return false; /* it may be somebody else's to push; devices_alert_all follows */
     if (alert->push.message)
         return go_on(alert);
     if (seq > device->user->last_seq || !route_has_alert(alert->broker, device))

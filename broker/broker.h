@@ -14,6 +14,8 @@ struct alerts;
 struct bus;
 struct http;
 struct janitor;
+struct others;
+struct ownership;
 struct pg_target;
 struct plugin;
 struct plugins;
@@ -35,11 +37,13 @@ struct broker {
     struct options options;
     struct metrics metrics;
     struct pg_target *database;
+    struct ownership *ownership;
     struct store *store;
     struct users *users;
     struct publishes *publishes;
     struct sessions *sessions;
     struct bus *bus;
+    struct others *others;
     struct http *http;
     struct plugins *plugins;
     struct alerts *alerts;
@@ -51,7 +55,9 @@ struct broker {
     struct hash devices; /* by handle */
     uint32_t last_device_handle;
     STAILQ_HEAD(, user) touched; /* devices to be pumped this turn */
-    uint64_t generation;         /* of ownership; 0 until the store has it */
+    uint64_t generation;         /* of the view in force; 0 before the first: ownership.h */
+    bool suspended;              /* the lease is over: nothing is pushed, no deadline runs */
+    void (*on_serving)(struct broker *broker); /* the first view is in force */
 };
 
 /* The counters as one log line. */

@@ -9,6 +9,7 @@
 #include "broker/bus_peer.h"
 #include "broker/bus_socket.h"
 #include "broker/dispatch.h"
+#include "broker/ownership.h"
 #include "broker/store.h"
 #include "common/auto.h"
 #include "common/log.h"
@@ -36,7 +37,6 @@ struct bus {
     struct peer_list out; /* peers with a frame to send */
     struct timer heartbeat, retry;
     uint8_t instance[WIRE_INSTANCE_SIZE];
-    char name[32];
 };
 
 void bus_counts(struct broker *broker, unsigned *ret_peers, unsigned *ret_sessions)
@@ -78,6 +78,17 @@ void bus_published(struct broker *broker, uint64_t peer_id, uint64_t token, uint
                            &(struct wire_published){.token = token, .reason = reason});
 }
 
+void bus_published_as(struct broker *broker, uint64_t peer_id, uint64_t token,
+                      const struct mid *stored)
+{
+    struct peer *peer = bus_peer(broker, peer_id);
+
+    if (peer)
+        wire_put_published(
+            bus_out(broker, peer),
+            &(struct wire_published){.token = token, .has_stored = true, .stored = *stored});
+}
+
 void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t reason)
 {
     wire_put_kick(bus_out(broker, peer), &(struct wire_kick){.conn = conn, .reason = reason});
@@ -108,8 +119,8 @@ static void lose_peer(struct bus *bus, struct peer *peer, const char *why)
     struct log_subject s = peer_log(peer);
 
     /* a peer without clients harms nobody by going: a health check, a connector that ended well */
-    log_line(TAILQ_EMPTY(&peer->sessions) ? LOG_INFO : LOG_WARNING, &s, "lost the connector: %s",
-             why);
+    log_line(TAILQ_EMPTY(&peer->sessions) ? LOG_INFO : LOG_WARNING, &s, "lost the %s: %s",
+             peer->kind == WIRE_PEER_BROKER ? "broker" : "connector", why);
     bus->broker->metrics.links_lost++;
     sessions_lose_all(bus->broker, peer);
     unqueue(bus, peer);
@@ -209,15 +220,15 @@ static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal r
 static void welcome(struct bus *bus, struct peer *peer)
 {
     const struct options *o = &bus->broker->options;
-    const struct wire_member itself = {.name = bytes_of_string(bus->name),
-                                       .endpoint = bytes_of_string(o->listen_endpoint)};
+    const struct members *members = ownership_members(bus->broker);
+    struct wire_member list[MEMBERS_MAX];
     struct wire_welcome record = {.credit = o->credit,
                                   .heartbeat_ms = o->heartbeat_ms,
-                                  .name = itself.name,
-                                  .members = {.generation = bus->broker->generation}};
+                                  .name = bytes_of_string(ownership_name(bus->broker)),
+                                  .members = {.generation = members->generation}};
 
     memcpy(record.instance, bus->instance, WIRE_INSTANCE_SIZE);
-    wire_put_welcome(bus_out(bus->broker, peer), &record, &itself, 1);
+    wire_put_welcome(bus_out(bus->broker, peer), &record, list, members_list(members, list));
 }
 
 /* A new link: of a new connector, or of one that we have, whose sessions then wait to be announced.
@@ -249,8 +260,10 @@ static struct peer *hello(struct bus *bus, struct bytes routing_id, const char *
     snprintf(peer->key, sizeof(peer->key), "%s", key_name ? key : "");
     snprintf(peer->key_name, sizeof(peer->key_name), "%s", key_name ? key_name : "");
     peer->last_heard_ms = peer->last_sent_ms = loop_now_ms(bus->broker->loop);
+    peer->kind = record->kind;
+    held_fini(&peer->held); /* came over the old link */
     s = peer_log(peer);
-    log_info(&s, "connector linked");
+    log_info(&s, peer->kind == WIRE_PEER_BROKER ? "broker linked" : "connector linked");
     welcome(bus, peer);
     return peer;
 }
@@ -269,7 +282,8 @@ static void take_records(struct bus *bus, struct peer *peer, struct bytes routin
             break;
         if (record.type == WIRE_HELLO) {
             if (!store_ready(bus->broker->store)) {
-                refuse(bus, routing_id, WIRE_REFUSED_NOT_READY, "no database yet");
+                refuse(bus, routing_id, WIRE_REFUSED_NOT_READY,
+                       "no database yet, or no member yet");
                 return;
             }
             peer = hello(bus, routing_id, key, &record.hello);
@@ -292,6 +306,17 @@ static void take_records(struct bus *bus, struct peer *peer, struct bytes routin
         if (peer)
             lose_peer(bus, peer, "it sent a malformed record");
     }
+}
+
+/* True: the frame waits for a view that this broker does not have yet. */
+static bool hold(struct bus *bus, struct peer *peer, uint64_t generation, struct bytes frame)
+{
+    if (generation <= bus->broker->generation && STAILQ_EMPTY(&peer->held.list))
+        return false;
+    ownership_heard(bus->broker, generation);
+    if (held_add(&peer->held, frame) < 0)
+        lose_peer(bus, peer, "too much of it waits for a view that could not be read");
+    return true;
 }
 
 static void take_frame(struct bus *bus, struct bytes routing_id, const char *key,
@@ -317,6 +342,8 @@ static void take_frame(struct bus *bus, struct bytes routing_id, const char *key
     }
     if (peer)
         peer->last_heard_ms = loop_now_ms(bus->broker->loop);
+    if (peer && hold(bus, peer, reader.generation, frame))
+        return;
     take_records(bus, peer, routing_id, key, &reader);
 }
 
@@ -368,6 +395,65 @@ static void on_readable(void *arg)
         ;
 }
 
+/* --- another view --- */
+
+static void tell_members(struct bus *bus, struct peer *peer)
+{
+    const struct members *members = ownership_members(bus->broker);
+    struct wire_member list[MEMBERS_MAX];
+
+    wire_put_members(bus_out(bus->broker, peer), members->generation, list,
+                     members_list(members, list));
+}
+
+void bus_view_changed(struct broker *broker, bool everything)
+{
+    struct bus *bus = broker->bus;
+    struct peer *peer, *next;
+
+    for (peer = TAILQ_FIRST(&bus->peers.list); peer; peer = next) {
+        next = TAILQ_NEXT(peer, link);
+        if (!everything) {
+            tell_members(bus, peer);
+            continue;
+        }
+        refuse(bus, bytes_of(peer->routing_id, peer->routing_id_len), WIRE_REFUSED_NOT_READY,
+               "somebody else may have owned people here: announce everything again");
+        lose_peer(bus, peer, "it has to announce everything again");
+    }
+}
+
+static void take_held_of(struct bus *bus, struct peer *peer)
+{
+    struct held_frames held = peer->held;
+    struct held_frame *frame;
+    uint64_t id = peer->id;
+
+    /* what is too new still, and all behind it, waits again */
+    STAILQ_INIT(&held.list);
+    STAILQ_CONCAT(&held.list, &peer->held.list);
+    peer->held.bytes = 0;
+    while ((frame = held_take(&held))) {
+        if (peers_by_id(&bus->peers, id))
+            take_frame(bus, bytes_of(peer->routing_id, peer->routing_id_len), peer->key,
+                       bytes_of(frame->data, (uint32_t)frame->len));
+        free(frame);
+    }
+}
+
+void bus_take_held(struct broker *broker)
+{
+    struct bus *bus = broker->bus;
+    struct peer *peer, *next;
+
+    /* a peer that is lost here is the one whose frame is read, or lost by a later turn */
+    for (peer = TAILQ_FIRST(&bus->peers.list); peer; peer = next) {
+        next = TAILQ_NEXT(peer, link);
+        if (!STAILQ_EMPTY(&peer->held.list))
+            take_held_of(bus, peer);
+    }
+}
+
 /* --- life cycle --- */
 
 void bus_take_clients(struct broker *broker, struct curve_clients *clients)
@@ -386,6 +472,23 @@ void bus_take_clients(struct broker *broker, struct curve_clients *clients)
         refuse(bus, bytes_of(peer->routing_id, peer->routing_id_len), WIRE_REFUSED_KEY, KEY_GONE);
         lose_peer(bus, peer, "its key is not among listen.curve.clients any more");
     }
+}
+
+int bus_link_keys(const struct broker *broker, struct link_keys *ret_keys, struct err_text *et)
+{
+    const char *secret_key = broker->bus->curve.secret_key;
+    struct link_keys keys = {.server_key = ""};
+
+    if (secret_key[0] != '\0') {
+        memcpy(keys.own.secret_key, secret_key, CURVE_KEY_SIZE);
+        if (zmq_curve_public(keys.own.public_key, secret_key) < 0)
+            return err_set(et, ERR_SYSTEM, "could not derive the public key: %s",
+                           zmq_strerror(errno));
+        memcpy(keys.server_key, keys.own.public_key, CURVE_KEY_SIZE);
+    }
+    *ret_keys = keys;
+    link_keys_wipe(&keys);
+    return 0;
 }
 
 bool bus_has_keys(const struct broker *broker)
@@ -408,7 +511,6 @@ int bus_create(struct broker *broker, struct curve_config *curve, struct err_tex
     broker->bus = bus;
     peers_init(&bus->peers);
     TAILQ_INIT(&bus->out);
-    snprintf(bus->name, sizeof(bus->name), "broker/%u", broker->options.index);
     timer_init(&bus->heartbeat, on_heartbeat);
     timer_init(&bus->retry, on_retry);
     if (getrandom(bus->instance, sizeof(bus->instance), 0) != (ssize_t)sizeof(bus->instance))

@@ -78,6 +78,7 @@ struct peer *peers_add(struct peers *peers, struct bytes routing_id)
     if (!peer)
         return NULL;
     TAILQ_INIT(&peer->sessions);
+    held_init(&peer->held);
     if (insert(peers, peer, routing_id) < 0) {
         free(peer);
         return NULL;
@@ -98,6 +99,7 @@ void peers_remove(struct peers *peers, struct peer *peer)
     hash_remove(&peers->by_routing_id, &peer->node);
     TAILQ_REMOVE(&peers->list, peer, link);
     buf_release(&peer->out);
+    held_fini(&peer->held);
     free(peer);
 }
 

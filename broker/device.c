@@ -8,6 +8,7 @@
 #include "broker/store.h"
 #include "broker/will.h"
 #include "common/auto.h"
+#include "common/log.h"
 
 #include <stdlib.h>
 
@@ -86,6 +87,39 @@ void device_idle(struct broker *broker, struct device *device)
 {
     alert_run(broker, device);
     device_release(broker, device);
+}
+
+struct handles {
+    uint32_t *list;
+    size_t count;
+};
+
+static void collect_handle(struct hash_node *node, void *arg)
+{
+    const struct device *device = CONTAINER_OF(node, const struct device, node);
+    struct handles *handles = arg;
+
+    if (device->alert)
+        handles->list[handles->count++] = device->handle;
+}
+
+/* By handles: planning for one device may forget others. */
+void devices_alert_all(struct broker *broker)
+{
+    struct handles handles = {.list = calloc(broker->devices.count + 1, sizeof(uint32_t))};
+
+    if (!handles.list) {
+        log_error(NULL, "out of memory, alerts wait for the next event of their device");
+        return;
+    }
+    hash_each(&broker->devices, collect_handle, &handles);
+    for (size_t i = 0; i < handles.count; i++) {
+        struct device *device = device_by_handle(broker, handles.list[i]);
+
+        if (device)
+            alert_run(broker, device);
+    }
+    free(handles.list);
 }
 
 unsigned user_stored_devices(const struct user *user)

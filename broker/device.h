@@ -77,6 +77,8 @@ struct device *device_by_handle(struct broker *broker, uint32_t handle);
 void device_release(struct broker *broker, struct device *device);
 /* Nothing is under way for it any more: what is to be alerted is, or it is forgotten. */
 void device_idle(struct broker *broker, struct device *device);
+/* Plans the alerts of all devices again that have any. */
+void devices_alert_all(struct broker *broker);
 /* How many stored devices the user has. */
 unsigned user_stored_devices(const struct user *user);
 

@@ -4,6 +4,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
+#include "broker/ownership.h"
 #include "broker/publish.h"
 #include "broker/push.h"
 #include "broker/session.h"
@@ -62,6 +63,16 @@ HANDLER(on_subscribe)
 HANDLER(on_publish)
 {
     publish_on_record(broker, peer->id, &record->publish, raw);
+}
+
+HANDLER(on_copy)
+{
+    publish_on_copy(broker, peer->id, &record->publish, raw);
+}
+
+HANDLER(on_push_gone)
+{
+    push_on_gone(broker, peer->id, &record->push_gone, raw);
 }
 
 HANDLER(on_signal)
@@ -141,6 +152,8 @@ static const struct {
     [WIRE_SUBSCRIBE] = {on_subscribe, true},
     [WIRE_UNSUBSCRIBE] = {on_subscribe, true},
     [WIRE_PUBLISH] = {on_publish, false},
+    [WIRE_COPY] = {on_copy, false},
+    [WIRE_PUSH_GONE] = {on_push_gone, false},
     [WIRE_SIGNAL] = {on_signal, false},
     [WIRE_ACK] = {on_ack, true},
     [WIRE_SKIP] = {on_skip, true},
@@ -180,6 +193,49 @@ static uint64_t record_conn(const struct wire_record *record)
     }
 }
 
+/* Whose owner the record is for; empty: anybody's, or its connection says it. */
+static struct bytes record_person(const struct wire_record *record)
+{
+    switch (record->type) {
+    case WIRE_ANNOUNCE:
+        return record->announce.open.user;
+    case WIRE_ENDED:
+        return record->ended.user;
+    case WIRE_OPEN:
+        return record->open.user;
+    case WIRE_PUBLISH:
+        return record->publish.kind == WIRE_TO_USER ? record->publish.to : bytes_of(NULL, 0);
+    case WIRE_COPY:
+        return record->publish.from;
+    case WIRE_SIGNAL:
+        return record->signal.kind == WIRE_TO_USER ? record->signal.to : bytes_of(NULL, 0);
+    case WIRE_WILL:
+        return record->pending_will.user;
+    case WIRE_PUSH:
+        return record->push.user;
+    case WIRE_PUSH_GONE:
+        return record->push_gone.user;
+    case WIRE_READ:
+        return record->read.user;
+    case WIRE_SHOWN:
+        return record->shown.user;
+    default:
+        return bytes_of(NULL, 0);
+    }
+}
+
+/* It was sent when the person was ours, as far as its sender knew. No answer: the sender moves it
+ * to the new owner when it reads MEMBERS, which is on its way. */
+static bool not_ours(struct broker *broker, const struct wire_record *record)
+{
+    struct bytes person = record_person(record);
+
+    if (person.len == 0 || ownership_has(broker, person))
+        return false;
+    broker->metrics.records_moved++;
+    return true;
+}
+
 int dispatch(struct broker *broker, struct peer *peer, const struct wire_record *record,
              struct bytes raw)
 {
@@ -187,6 +243,10 @@ int dispatch(struct broker *broker, struct peer *peer, const struct wire_record 
 
     if (record->type >= ARRAY_LEN(handlers) || !handlers[record->type].handler)
         return ERR_PROTOCOL;
+    if (record->type == WIRE_PUSH_GONE && peer->kind != WIRE_PEER_BROKER)
+        return ERR_PROTOCOL;
+    if (not_ours(broker, record))
+        return 0;
     if (handlers[record->type].conn_bound) {
         user = session_parked_on(broker, peer, record_conn(record));
         if (user && user_park(broker, user, peer->id, raw) == 0)
@@ -207,8 +267,12 @@ void dispatch_parked(struct broker *broker, uint64_t peer_id, struct bytes raw)
     if (record.type == WIRE_OPEN || record.type == WIRE_ANNOUNCE || record.type == WIRE_SUBSCRIBE ||
         record.type == WIRE_UNSUBSCRIBE)
         session_unpark(broker, peer_id, record_conn(&record));
+    if (not_ours(broker, &record))
+        return;
     if (record.type == WIRE_PUBLISH)
         publish_on_record(broker, peer_id, &record.publish, raw);
+    else if (record.type == WIRE_COPY)
+        publish_on_copy(broker, peer_id, &record.publish, raw);
     else if (record.type == WIRE_WILL)
         will_on_record(broker, peer_id, &record.pending_will, raw);
     else if (peer)

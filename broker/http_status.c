@@ -5,6 +5,8 @@
 #include "broker/bus.h"
 #include "broker/http_api.h"
 #include "broker/janitor.h"
+#include "broker/others.h"
+#include "broker/ownership.h"
 #include "broker/plugin.h"
 #include "broker/store.h"
 #include "broker/user.h"
@@ -28,11 +30,12 @@ void http_readyz(struct http_call *call)
 {
     struct broker *broker = call->broker;
     bool database = store_answers(broker->store), plugins = plugins_ready(broker);
-    bool door = broker->bus != NULL, ready = database && plugins && door;
+    bool door = broker->bus != NULL, member = !broker->suspended;
+    bool ready = database && plugins && door && member;
 
     http_reply_json(call, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                    json_pack("{s:b,s:b,s:b,s:b}", "ready", ready, "database", database, "plugins",
-                              plugins, "connectors_door", door));
+                    json_pack("{s:b,s:b,s:b,s:b,s:b}", "ready", ready, "database", database,
+                              "plugins", plugins, "connectors_door", door, "member", member));
 }
 
 /* --- OpenMetrics 1.0 --- */
@@ -96,8 +99,18 @@ static void put_gauges(struct buf *out, struct broker *broker)
     gauge(out, "beckon_broker_oldest_write_seconds",
           "how long the oldest message has waited to be written",
           (double)store_waiting_ms(broker->store) / 1000);
-    gauge(out, "beckon_broker_ready", "1 when the database can be used",
-          store_answers(broker->store) ? 1 : 0);
+    gauge(out, "beckon_broker_members", "brokers of the installation, this one included",
+          ownership_members(broker)->count);
+    gauge(out, "beckon_broker_lease_left_seconds",
+          "how long this broker is a member for sure; 0: it pushes nothing until its lease is "
+          "renewed",
+          (double)ownership_lease_left_ms(broker) / 1000);
+    gauge(out, "beckon_broker_owned_users", "people in memory whom this broker serves",
+          (double)users_owned(broker));
+    gauge(out, "beckon_broker_others_linked", "other brokers this one is linked to",
+          others_linked(broker));
+    gauge(out, "beckon_broker_ready", "1 when the database can be used and the lease is held",
+          store_answers(broker->store) && !broker->suspended ? 1 : 0);
 }
 
 static void put_plugin_counter(void *arg, const char *plugin, const char *name, uint64_t value)

@@ -371,7 +371,7 @@ void inbox_acknowledged(struct broker *broker, struct device *device, uint64_t s
 
 /* --- connections --- */
 
-void inbox_connection_lost(struct broker *broker, struct device *device)
+void inbox_forget_flights(struct device *device)
 {
     struct flights *flights = &device->flights;
 
@@ -381,6 +381,13 @@ void inbox_connection_lost(struct broker *broker, struct device *device)
             plugin_socket_result(flight_at(flights, i)->plugin,
                                  delivery_id(device, flight_at(flights, i)->seq), DP_SOCKET_LOST);
     }
+}
+
+void inbox_connection_lost(struct broker *broker, struct device *device)
+{
+    struct flights *flights = &device->flights;
+
+    inbox_forget_flights(device);
     settle(broker, device);
     if (flights->count > 0) {
         done_remember(device);

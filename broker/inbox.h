@@ -29,6 +29,8 @@ void inbox_on_ack(struct broker *broker, struct peer *peer, const struct wire_ac
 void inbox_on_notified(struct broker *broker, struct peer *peer, const struct wire_ack *ack);
 void inbox_on_skip(struct broker *broker, struct peer *peer, const struct wire_skip *skip);
 
+/* The device is about to be forgotten: plugins let go of what is on its socket. */
+void inbox_forget_flights(struct device *device);
 /* The connection that had deliveries under way is gone: they are due again. */
 void inbox_connection_lost(struct broker *broker, struct device *device);
 /* A connector tells what a client has of what it was sent before this broker knew its session, or

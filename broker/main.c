@@ -1,8 +1,9 @@
 /* beckon-broker - start order, signals, end.
  *
  * Configuration, plugins, then the database (waited for as long as it is away), then the socket for
- * connectors: a broker that can be reached can serve. Exit status: 0 after SIGTERM or SIGINT, 1
- * when it can't start or must not go on, 2 for a configuration error. */
+ * connectors, then membership: whoever links before the broker has joined is asked to try again.
+ * Exit status: 0 after SIGTERM or SIGINT, 1 when it can't start or must not go on, 2 for a
+ * configuration error. */
 #include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/bus.h"
@@ -10,6 +11,8 @@
 #include "broker/http.h"
 #include "broker/http_config.h"
 #include "broker/janitor.h"
+#include "broker/others.h"
+#include "broker/ownership.h"
 #include "broker/pg_target.h"
 #include "broker/plugin.h"
 #include "broker/publish.h"
@@ -39,7 +42,7 @@ struct process {
     struct curve_config curve; /* until the bus takes it */
     struct timer stop_timer;
     uint64_t stop_deadline_ms;
-    bool stopping;
+    bool stopping, leaving;
     bool ready; /* the service manager was told so */
 };
 
@@ -50,6 +53,14 @@ static const struct option_command command = {
     .check = options_check,
 };
 
+/* Others serve its people from now on. */
+static void on_left(void *arg)
+{
+    struct process *process = arg;
+
+    loop_stop(process->broker.loop);
+}
+
 /* What is under way is committed first: cursors above all, because a message whose acknowledgement
  * is forgotten comes again. Whatever is not committed by the deadline was not acknowledged either.
  */
@@ -58,9 +69,13 @@ static void on_stop_timer(struct timer *timer)
     struct process *process = CONTAINER_OF(timer, struct process, stop_timer);
     struct broker *broker = &process->broker;
 
-    if (store_idle(broker->store) || loop_now_ms(broker->loop) >= process->stop_deadline_ms) {
+    if (loop_now_ms(broker->loop) >= process->stop_deadline_ms) {
         loop_stop(broker->loop);
         return;
+    }
+    if (store_idle(broker->store) && !process->leaving) {
+        process->leaving = true;
+        ownership_leave(broker, on_left, process);
     }
     store_flush(broker->store);
     loop_timer_add(broker->loop, &process->stop_timer, STOP_POLL_MS);
@@ -195,13 +210,14 @@ static int start_parts(struct process *process, struct err_text *et)
     if (r == 0)
         r = http_create(broker, &process->options.config, et);
     if (r == 0)
-        r = schema_claim(broker, et);
+        r = options_check_membership(&broker->options, et);
+    if (r == 0)
+        r = schema_prepare(broker, et);
     if (r < 0)
         return r;
-    log_info(NULL, "generation of ownership is %llu", (unsigned long long)broker->generation);
-    if (users_create(broker) < 0 || sessions_create(broker) < 0 || publishes_create(broker) < 0 ||
-        alerts_create(broker) < 0 || store_create(broker) < 0 || janitor_create(broker) < 0 ||
-        recover_create(broker) < 0)
+    if (ownership_create(broker) < 0 || users_create(broker) < 0 || sessions_create(broker) < 0 ||
+        publishes_create(broker) < 0 || alerts_create(broker) < 0 || store_create(broker) < 0 ||
+        janitor_create(broker) < 0 || recover_create(broker) < 0)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     /* Only now: while the database was waited for, a signal simply ended the process. */
     if (loop_signal_add(broker->loop, SIGTERM, on_stop_signal, process) < 0 ||
@@ -212,7 +228,9 @@ static int start_parts(struct process *process, struct err_text *et)
     if (loop_hook_add(broker->loop, tell_ready, process) < 0)
         return err_set(et, ERR_NO_MEMORY, "out of memory");
     r = http_start(broker, et);
-    return r < 0 ? r : bus_create(broker, &process->curve, et);
+    if (r == 0)
+        r = bus_create(broker, &process->curve, et);
+    return r < 0 ? r : others_create(broker, et);
 }
 
 static void stop_parts(struct process *process)
@@ -223,6 +241,7 @@ static void stop_parts(struct process *process)
     if (!broker->loop)
         return;
     http_destroy(broker);
+    others_destroy(broker);
     bus_destroy(broker);
     if (broker->plugins)
         plugins_destroy(broker);
@@ -234,8 +253,15 @@ static void stop_parts(struct process *process)
     store_destroy(broker);
     pg_target_fini(&process->database);
     alerts_destroy(broker);
+    ownership_destroy(broker);
     hash_fini(&broker->devices);
     loop_destroy(broker->loop);
+}
+
+static void on_serving(struct broker *broker)
+{
+    log_info(NULL, "listening on %s", broker->options.listen_endpoint);
+    IGNORE_RESULT(sd_notify(0, "READY=1\nSTATUS=serving")); /* nobody may be listening */
 }
 
 int main(int argc, char **argv)
@@ -267,10 +293,10 @@ int main(int argc, char **argv)
         else
             log_error(NULL, "could not start: %s", et.text);
     } else {
-        log_info(NULL, "listening on %s", process.broker.options.listen_endpoint);
+        process.broker.on_serving = on_serving;
         r = loop_run(process.broker.loop);
         if (r == 0 && !process.stopping)
-            r = ERR_DATABASE; /* another broker owns the database */
+            r = ERR_DATABASE; /* another broker of this name has joined */
     }
     stop_parts(&process);
     option_reload_fini(&process.reload);

@@ -9,7 +9,9 @@
 #include "common/hash.h"
 #include "common/wire.h"
 
-struct follower;
+struct parked;
+
+struct parked;
 struct user;
 
 struct message {
@@ -35,7 +37,7 @@ struct message {
     bool in_by_mid, in_by_key;
     const struct user *recipient;
     uint32_t origin_tap; /* handle of the tap it was sent from, when that has No Local; else 0 */
-    struct follower *followers; /* others that wait for the same answer */
+    struct parked *followers; /* others that wait for the same answer */
 
     uint8_t data[]; /* body, then strings */
 };

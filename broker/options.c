@@ -9,18 +9,35 @@
 #include "common/auth_keys.h"
 #include "common/auto.h"
 #include "common/log.h"
+#include "common/members.h"
+
+#include <ctype.h>
+#include <string.h>
 
 #define AT(field) offsetof(struct options, field)
 
 const struct option broker_options[] = {
     {"index", OPTION_UINT, AT(index), "0", 0, 65535, false,
      "number of this broker in its installation, for logs and connectors", NULL},
+    {"broker.name", OPTION_STRING, AT(broker_name), "", 0, MEMBER_NAME_MAX, false,
+     "what people are dealt to: the same after a restart, and no other broker's; empty: "
+     "broker-INDEX",
+     NULL},
+    /* how long a killed broker's people wait; a database that fails over takes some seconds */
+    {"membership.lease_ms", OPTION_UINT, AT(lease_ms), "5000", 1000, 600000, false,
+     "a broker that has not renewed its lease for so long is removed by the others, milliseconds; "
+     "the same for all brokers",
+     NULL},
     {"log.level", OPTION_STRING, AT(log_level), "info", 0, 16, true,
      "error, warning, info or debug", NULL},
     {"log.deliveries", OPTION_BOOL, AT(log_deliveries), "false", 0, 0, true,
      "a line for each delivery that a device acknowledged; for development, it costs time", NULL},
     {"listen.endpoint", OPTION_STRING, AT(listen_endpoint), "tcp://127.0.0.1:7400", 0, 255, false,
      "ZeroMQ endpoint that connectors reach; beyond this machine, as tcp://*:7400, it needs keys",
+     NULL},
+    {"listen.advertise", OPTION_STRING, AT(listen_advertise), "", 0, MEMBER_ENDPOINT_MAX, false,
+     "ZeroMQ endpoint under which connectors and other brokers reach this one, as "
+     "tcp://HOST:7400; empty: as listen.endpoint, which must not be a wildcard then",
      NULL},
     /* who links can send as anybody: that a network is private is to be said, not assumed */
     {"listen.plain", OPTION_BOOL, AT(listen_plain), "false", 0, 0, false,
@@ -157,6 +174,37 @@ const struct option broker_options[] = {
 
 const size_t broker_option_count = ARRAY_LEN(broker_options);
 
+const char *options_advertised(const struct options *options)
+{
+    return options->listen_advertise[0] != '\0' ? options->listen_advertise
+                                                : options->listen_endpoint;
+}
+
+/* Everybody is told where this broker is, also while it is the only one: connectors link to what
+ * they are told. */
+int options_check_membership(const struct options *options, struct err_text *et)
+{
+    static const char *const wildcards[] = {"tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:"};
+    const char *endpoint = options_advertised(options);
+
+    for (const char *c = options->broker_name; *c != '\0'; c++) {
+        if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+            return err_set(et, ERR_CONFIG,
+                           "broker.name is \"%s\", expected letters, digits, '.', '_' and '-'",
+                           options->broker_name);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(wildcards); i++) {
+        if (strncmp(endpoint, wildcards[i], strlen(wildcards[i])) == 0)
+            return err_set(et, ERR_CONFIG,
+                           "%s is \"%s\", which nobody can connect to: set listen.advertise to the "
+                           "endpoint that connectors and other brokers reach, as tcp://HOST:PORT",
+                           endpoint == options->listen_endpoint ? "listen.endpoint"
+                                                                : "listen.advertise",
+                           endpoint);
+    }
+    return 0;
+}
+
 int options_check(struct option_set *set, struct err_text *et)
 {
     const struct options *options = set->values;
@@ -169,6 +217,8 @@ int options_check(struct option_set *set, struct err_text *et)
         return err_set(et, ERR_CONFIG,
                        "log.level is \"%s\", expected error, warning, info or debug",
                        options->log_level);
+    if (options_check_membership(options, et) < 0)
+        return ERR_CONFIG;
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
     r = pg_target_init(&database, options->database_dsn, options->database_timeout_ms, NULL, et);

@@ -6,9 +6,11 @@
 
 struct options {
     uint32_t index;
+    const char *broker_name;
+    uint32_t lease_ms;
     const char *log_level;
     bool log_deliveries;
-    const char *listen_endpoint;
+    const char *listen_endpoint, *listen_advertise;
     bool listen_plain;
     const char *curve_secret_key, *curve_clients;
     uint32_t heartbeat_ms;
@@ -55,6 +57,10 @@ struct options {
 extern const struct option broker_options[];
 extern const size_t broker_option_count;
 
+/* Where connectors and other brokers reach this one. */
+const char *options_advertised(const struct options *options);
+/* ERR_CONFIG: a name or an endpoint that can't be one of a member. */
+MUST_CHECK int options_check_membership(const struct options *options, struct err_text *et);
 /* What the table can't check by itself: plugin entries, whose files must load. For --check-config.
  */
 int options_check(struct option_set *set, struct err_text *et);

@@ -31,14 +31,6 @@ struct publishes {
     struct hash by_mid, by_key;
 };
 
-/* A record that repeats one that is being committed: dispatched again afterwards. */
-struct follower {
-    struct follower *next;
-    uint64_t peer;
-    uint32_t len;
-    uint8_t record[];
-};
-
 int publishes_create(struct broker *broker)
 {
     broker->publishes = calloc(1, sizeof(*broker->publishes));
@@ -140,19 +132,20 @@ static void forget(struct publishes *publishes, struct message *message)
     message->in_by_mid = message->in_by_key = false;
 }
 
+/* A record that repeats one that is being committed: dispatched again afterwards. */
 static int follow(struct message *message, uint64_t peer, struct bytes raw)
 {
-    struct follower *follower = malloc(sizeof(*follower) + raw.len);
-    struct follower **last = &message->followers;
+    struct parked *follower = malloc(sizeof(*follower) + raw.len);
+    struct parked **last = &message->followers;
 
     if (!follower)
         return ERR_NO_MEMORY;
-    follower->next = NULL;
+    STAILQ_NEXT(follower, link) = NULL;
     follower->peer = peer;
     follower->len = raw.len;
     memcpy(follower->record, raw.data, raw.len);
     while (*last)
-        last = &(*last)->next;
+        last = &STAILQ_NEXT(*last, link);
     *last = follower;
     return 0;
 }
@@ -272,6 +265,40 @@ static int store_message(struct broker *broker, uint64_t peer, const struct wire
     return 0;
 }
 
+/* The sender's owner stores what their other devices get of a message that the recipient's owner
+ * has stored: once, whoever asks again. */
+static int store_copy(struct broker *broker, uint64_t peer, const struct wire_publish *publish,
+                      struct user *sender, struct user *to)
+{
+    const struct device *origin = device_find(sender, publish->from_device);
+    struct put put = {.to = sender,
+                      .from_no = sender->no,
+                      .conversation = to->no,
+                      .copy_of = -1,
+                      .resend = true,
+                      .is_copy = true,
+                      .peer = peer,
+                      .token = publish->token};
+    int32_t index;
+
+    if (sender == to || !origin || origin->no == 0 || user_stored_devices(sender) < 2) {
+        bus_published(broker, peer, publish->token, SUCCESS);
+        return 0;
+    }
+    put.message = make_message(broker, publish, origin);
+    if (!put.message)
+        return ERR_NO_MEMORY;
+    put.message->conversation_no = put.conversation;
+    if (remember(broker->publishes, put.message, publish, sender) < 0 ||
+        store_put(broker, &put, &index) < 0) {
+        forget(broker->publishes, put.message);
+        message_unref(put.message);
+        return ERR_NO_MEMORY;
+    }
+    user_pin(broker, sender);
+    return 0;
+}
+
 static uint8_t check(const struct wire_publish *publish)
 {
     if (!name_is_user(publish->from) || !name_is_device(publish->from_device))
@@ -318,17 +345,64 @@ void publish_on_record(struct broker *broker, uint64_t peer, const struct wire_p
     }
 }
 
+void publish_on_copy(struct broker *broker, uint64_t peer, const struct wire_publish *publish,
+                     struct bytes raw)
+{
+    uint8_t reason = check(publish);
+    struct user *sender, *to = NULL;
+    struct message *same;
+    int r = 0;
+
+    if (reason != SUCCESS) {
+        bus_published(broker, peer, publish->token, reason);
+        return;
+    }
+    sender = users_get(broker, publish->from);
+    if (sender && user_must_park(sender)) {
+        r = user_park(broker, sender, peer, raw);
+    } else if (!sender || !(to = users_get(broker, publish->to))) {
+        r = ERR_NO_MEMORY;
+    } else if (user_must_park(to)) {
+        user_pin(broker, sender);
+        r = user_park(broker, to, peer, raw);
+        user_unpin(broker, sender);
+    } else {
+        broker->metrics.copies++;
+        same = being_committed(broker->publishes, publish, sender);
+        r = same ? follow(same, peer, raw) : store_copy(broker, peer, publish, sender, to);
+    }
+    if (r < 0)
+        bus_published(broker, peer, publish->token, QUOTA_EXCEEDED);
+}
+
 /* --- after the commit --- */
 
-static void run_followers(struct broker *broker, struct follower *follower)
+static void run_followers(struct broker *broker, struct parked *follower)
 {
     while (follower) {
-        struct follower *next = follower->next;
+        struct parked *next = STAILQ_NEXT(follower, link);
 
-        dispatch_parked(broker, follower->peer, bytes_of(follower->record, follower->len));
+        dispatch_parked(broker, follower->peer,
+                        bytes_of(follower->record, (uint32_t)follower->len));
         free(follower);
         follower = next;
     }
+}
+
+void publish_dropped(struct broker *broker, struct put *put, struct parked_list *parked)
+{
+    struct parked *follower = put->message->followers;
+
+    forget(broker->publishes, put->message);
+    put->message->followers = NULL;
+    while (follower) {
+        struct parked *next = STAILQ_NEXT(follower, link);
+
+        STAILQ_INSERT_TAIL(parked, follower, link);
+        follower = next;
+    }
+    message_unref(put->message);
+    user_unpin(broker, put->to);
 }
 
 static void count_verdict(struct metrics *metrics, enum put_verdict verdict)
@@ -341,6 +415,18 @@ static void count_verdict(struct metrics *metrics, enum put_verdict verdict)
         metrics->refused++;
 }
 
+static void answer_put(struct broker *broker, const struct put *put)
+{
+    bool other = put->verdict == PUT_REPEATED && !put->is_will &&
+                 memcmp(&put->stored, &put->message->mid, MID_SIZE) != 0;
+
+    if (other)
+        bus_published_as(broker, put->peer, put->token, &put->stored);
+    else
+        answer(broker, put->peer, put->token, put->is_will,
+               put->verdict == PUT_CONFLICT ? IMPLEMENTATION_SPECIFIC : SUCCESS);
+}
+
 void publishes_committed(struct broker *broker, struct put *puts, uint32_t count)
 {
     /* every answer first: they are the sender's, and cheap */
@@ -349,10 +435,10 @@ void publishes_committed(struct broker *broker, struct put *puts, uint32_t count
 
         if (put->copy_of >= 0)
             continue;
-        count_verdict(&broker->metrics, put->verdict);
+        if (!put->is_copy)
+            count_verdict(&broker->metrics, put->verdict);
         forget(broker->publishes, put->message);
-        answer(broker, put->peer, put->token, put->is_will,
-               put->verdict == PUT_CONFLICT ? IMPLEMENTATION_SPECIFIC : SUCCESS);
+        answer_put(broker, put);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (puts[i].verdict == PUT_STORED)
@@ -360,7 +446,7 @@ void publishes_committed(struct broker *broker, struct put *puts, uint32_t count
     }
     inbox_pump_touched(broker);
     for (uint32_t i = 0; i < count; i++) {
-        struct follower *followers = puts[i].message->followers;
+        struct parked *followers = puts[i].message->followers;
 
         puts[i].message->followers = NULL;
         run_followers(broker, followers);
@@ -381,7 +467,7 @@ void publishes_refused(struct broker *broker, struct put *puts, uint32_t count, 
         answer(broker, puts[i].peer, puts[i].token, puts[i].is_will, reason);
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct follower *followers = puts[i].message->followers;
+        struct parked *followers = puts[i].message->followers;
 
         puts[i].message->followers = NULL;
         run_followers(broker, followers);

@@ -16,6 +16,9 @@ void publishes_destroy(struct broker *broker);
  * then the connection it belonged to, and WILL_DONE the answer. */
 void publish_on_record(struct broker *broker, uint64_t peer_id, const struct wire_publish *publish,
                        struct bytes raw);
+/* COPY: as a publish, for the sender's other devices only. */
+void publish_on_copy(struct broker *broker, uint64_t peer_id, const struct wire_publish *publish,
+                     struct bytes raw);
 void publish_on_signal(struct broker *broker, const struct wire_signal *signal);
 
 /* The store's answer: one batch is committed, verdicts set. Takes the puts' message references. */
@@ -26,5 +29,8 @@ void publishes_refused(struct broker *broker, struct put *puts, uint32_t count, 
 /* Refuses (0x97) publishes that wait for that person to be loaded since before_ms or longer.
  * Returns how many. */
 unsigned publishes_refuse_parked(struct broker *broker, struct user *user, uint64_t before_ms);
+/* That put is not made: its recipient is another broker's now. Nobody is answered. Takes its
+ * message reference; who waited for it is appended to parked. */
+void publish_dropped(struct broker *broker, struct put *put, struct parked_list *parked);
 
 #endif

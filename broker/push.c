@@ -5,6 +5,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/inbox.h"
+#include "broker/others.h"
 #include "broker/plugin.h"
 #include "broker/store.h"
 #include "common/log.h"
@@ -64,6 +65,8 @@ static bool provider_known(struct broker *broker, struct bytes provider)
 static void on_stored(struct broker *broker, struct store_op *op)
 {
     struct device *device = device_find(op->user, bytes_of_string(op->device_id));
+    bool later =
+        op->push && others_push_answer(broker, op->push->token, op->arg_peer, op->arg_token);
 
     if (device) {
         device->writes--;
@@ -75,8 +78,9 @@ static void on_stored(struct broker *broker, struct store_op *op)
         inbox_pump(broker, device);
         device_release(broker, device);
     }
-    bus_published(broker, op->arg_peer, op->arg_token,
-                  op->failed ? IMPLEMENTATION_SPECIFIC : SUCCESS);
+    if (!later)
+        bus_published(broker, op->arg_peer, op->arg_token,
+                      op->failed ? IMPLEMENTATION_SPECIFIC : SUCCESS);
 }
 
 /* NULL when out of memory. *ret_made: the device's row has to be made first. */
@@ -162,6 +166,18 @@ void push_forget(struct broker *broker, struct device *device)
     device->push = NULL;
 }
 
+static struct device *device_of_no(struct user *user, uint64_t device_no)
+{
+    struct device *device;
+
+    TAILQ_FOREACH(device, &user->devices, link)
+    {
+        if (device->no == device_no)
+            return device;
+    }
+    return NULL;
+}
+
 void push_taken_over(struct broker *broker, struct bytes user_name, uint64_t device_no)
 {
     struct user *user = users_find(broker, user_name);
@@ -177,4 +193,26 @@ void push_taken_over(struct broker *broker, struct bytes user_name, uint64_t dev
         device->push = NULL;
         alert_run(broker, device);
     }
+}
+
+void push_on_gone(struct broker *broker, uint64_t peer, const struct wire_push_gone *record,
+                  struct bytes raw)
+{
+    struct user *user = users_in_memory(broker, record->user);
+    struct device *device = NULL;
+
+    if (user && user->state != USER_READY) { /* its rows may have been read before */
+        if (user_park(broker, user, peer, raw) < 0)
+            log_error(NULL, "out of memory, a push registration is not forgotten: user=%s",
+                      user->id);
+        return;
+    }
+    if (user)
+        device = device_of_no(user, record->device_no);
+    if (device && device->push && bytes_equal_string(record->push_token, device->push->token)) {
+        free(device->push);
+        device->push = NULL;
+        alert_run(broker, device);
+    }
+    bus_published(broker, peer, record->token, SUCCESS);
 }

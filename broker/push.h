@@ -14,6 +14,9 @@ struct push *push_create(struct bytes provider, struct bytes token, struct bytes
 /* WIRE_PUSH: answered when it is committed. */
 void push_on_record(struct broker *broker, uint64_t peer, const struct wire_push *record,
                     struct bytes raw);
+/* WIRE_PUSH_GONE, from another broker: answered when it is forgotten. */
+void push_on_gone(struct broker *broker, uint64_t peer, const struct wire_push_gone *record,
+                  struct bytes raw);
 /* The token is dead. */
 void push_forget(struct broker *broker, struct device *device);
 /* Somebody else registered that token: the device named here has lost it. */

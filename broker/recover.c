@@ -5,12 +5,18 @@
  *
  * Problem 2: nothing says who was about to be alerted when a broker died. Method: everybody is
  * looked at once, by ranges of their numbers, each range a short read between those of people who
- * connect; some 10 us a person with devices. Loaded people plan their own alerts. */
+ * connect; some 10 us a person with devices. Loaded people plan their own alerts.
+ *
+ * Problem 3: people gained from another broker may have been alerted by it a moment ago, and their
+ * connectors have not announced them yet. Method: who comes into memory soon after a change settles
+ * first: then the cursors are read once more, and only then something is pushed. */
 #include "broker/recover.h"
 
+#include "broker/alert.h"
 #include "broker/broker.h"
 #include "broker/plugin.h"
 #include "broker/store.h"
+#include "broker/user.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -30,6 +36,9 @@ struct recover {
     struct timer timer;
     uint64_t after;
     bool begun;
+    struct timer gained_timer;
+    uint64_t gained_until_ms; /* who is loaded until then settles */
+    struct user_list settling;
 };
 
 /* Steps that need no registration reach devices that have none. */
@@ -83,6 +92,78 @@ static void on_stall(void *arg, uint64_t stalled_ms)
     settle(broker, stalled_ms < settle_ms ? stalled_ms : settle_ms);
 }
 
+/* From the first person on; a look that is under way goes on from there. */
+static void look_at_everybody(struct recover *recover)
+{
+    recover->after = 0;
+    loop_timer_cancel(recover->broker->loop, &recover->timer);
+    loop_timer_add(recover->broker->loop, &recover->timer, PAUSE_MS);
+}
+
+void recover_begin(struct broker *broker)
+{
+    struct recover *recover = broker->recover;
+
+    if (recover->begun)
+        return;
+    recover->begun = true;
+    settle(broker, broker->options.settle_ms); /* no connector was welcome before */
+    look_at_everybody(recover);
+}
+
+/* --- people gained --- */
+
+void recover_loaded(struct broker *broker, struct user *user)
+{
+    struct recover *recover = broker->recover;
+
+    if (user->foreign || loop_now_ms(broker->loop) >= recover->gained_until_ms)
+        return;
+    user->settling = true;
+    user_pin(broker, user);
+    TAILQ_INSERT_TAIL(&recover->settling, user, link);
+}
+
+void recover_forget(struct broker *broker, struct user *user)
+{
+    TAILQ_REMOVE(&broker->recover->settling, user, link);
+    user->settling = false;
+}
+
+static void on_settled(struct broker *broker, struct user *user)
+{
+    struct device *device;
+
+    recover_forget(broker, user);
+    TAILQ_FOREACH(device, &user->devices, link)
+    alert_run(broker, device);
+    user_unpin(broker, user);
+}
+
+static void on_gained_timer(struct timer *timer)
+{
+    struct recover *recover = CONTAINER_OF(timer, struct recover, gained_timer);
+
+    store_read_cursors(recover->broker, &recover->settling, on_settled);
+}
+
+void recover_gained(struct broker *broker, bool everything)
+{
+    struct recover *recover = broker->recover;
+    uint32_t settle_ms = broker->options.settle_ms;
+
+    if (!recover->begun)
+        return; /* the start does all of it */
+    if (everything)
+        settle(broker, settle_ms);
+    recover->gained_until_ms = loop_now_ms(broker->loop) + settle_ms;
+    loop_timer_cancel(broker->loop, &recover->gained_timer);
+    loop_timer_add(broker->loop, &recover->gained_timer, settle_ms);
+    look_at_everybody(recover);
+}
+
+/* --- life cycle --- */
+
 int recover_create(struct broker *broker)
 {
     struct recover *recover = calloc(1, sizeof(*recover));
@@ -94,18 +175,9 @@ int recover_create(struct broker *broker)
     settle(broker, broker->options.settle_ms);
     loop_stall_watch(broker->loop, STALL_MS, on_stall, broker);
     timer_init(&recover->timer, on_timer);
+    timer_init(&recover->gained_timer, on_gained_timer);
+    TAILQ_INIT(&recover->settling);
     return 0;
-}
-
-void recover_begin(struct broker *broker)
-{
-    struct recover *recover = broker->recover;
-
-    if (recover->begun)
-        return;
-    recover->begun = true;
-    settle(broker, broker->options.settle_ms); /* no connector was welcome before */
-    loop_timer_add(broker->loop, &recover->timer, PAUSE_MS);
 }
 
 void recover_destroy(struct broker *broker)
@@ -114,6 +186,7 @@ void recover_destroy(struct broker *broker)
         return;
     loop_stall_watch(broker->loop, 0, NULL, NULL);
     loop_timer_cancel(broker->loop, &broker->recover->timer);
+    loop_timer_cancel(broker->loop, &broker->recover->gained_timer);
     free(broker->recover);
     broker->recover = NULL;
 }

@@ -42,18 +42,6 @@ static int ask(PGconn *conn, const char *sql, char **ret_value, struct err_text 
     return r == 0 && !*ret_value ? err_set(et, ERR_NO_MEMORY, "out of memory") : r;
 }
 
-static int run(PGconn *conn, const char *sql, struct err_text *et)
-{
-    PGresult *result = PQexec(conn, sql);
-    ExecStatusType status = PQresultStatus(result);
-    int r = 0;
-
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-        r = failed(result, et);
-    PQclear(result);
-    return r;
-}
-
 static int check_version(PGconn *conn, struct err_text *et)
 {
     char *there = NULL, *version = NULL;
@@ -80,26 +68,6 @@ static int check_version(PGconn *conn, struct err_text *et)
                    found, BECKON_SCHEMA_VERSION,
                    found < BECKON_SCHEMA_VERSION ? "run `beckonctl migrate`"
                                                  : "use a newer beckon-broker");
-}
-
-/* The exclusive lock waits for batches of the former owner that are under way; later ones are
- * refused by the new generation. */
-static int claim(PGconn *conn, uint64_t *ret_generation, struct err_text *et)
-{
-    char *generation = NULL;
-    int r = run(conn, "BEGIN", et);
-
-    if (r == 0)
-        r = run(conn, "SELECT pg_advisory_xact_lock(" SQL_OWNERSHIP_LOCK ")", et);
-    if (r == 0)
-        r = ask(conn, "UPDATE ownership SET generation = generation + 1 RETURNING generation",
-                &generation, et);
-    if (r == 0)
-        r = run(conn, "COMMIT", et);
-    if (r == 0)
-        *ret_generation = strtoull(generation, NULL, 10);
-    free(generation);
-    return r;
 }
 
 /* What is decided by time is decided by PostgreSQL's; the janitor looks again and again. */
@@ -143,8 +111,6 @@ static int attempt(PGconn *conn, struct broker *broker, struct err_text *et)
 {
     int r = check_version(conn, et);
 
-    if (r == 0)
-        r = claim(conn, &broker->generation, et);
     if (r == 0)
         r = look_at_clock(conn, &broker->clock_ahead_ms, et);
     if (r == 0)
@@ -201,7 +167,7 @@ static PGconn *find(struct pg_target *target, struct err_text *et)
     return found;
 }
 
-int schema_claim(struct broker *broker, struct err_text *et)
+int schema_prepare(struct broker *broker, struct err_text *et)
 {
     const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 

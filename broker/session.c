@@ -326,3 +326,22 @@ void sessions_lose_all(struct broker *broker, struct peer *peer)
     while ((session = TAILQ_FIRST(&peer->sessions)))
         session_end(broker, session, &ending);
 }
+
+void sessions_forget(struct broker *broker, struct user *user)
+{
+    struct device *device;
+
+    TAILQ_FOREACH(device, &user->devices, link)
+    {
+        struct session *session = device->session;
+
+        inbox_forget_flights(device);
+        if (!session)
+            continue;
+        hash_remove(&broker->sessions->by_conn, &session->node);
+        TAILQ_REMOVE(&session->peer->sessions, session, peer_link);
+        device->session = NULL;
+        will_destroy(session->will);
+        free(session);
+    }
+}

@@ -64,6 +64,9 @@ void session_on_state(struct broker *broker, struct peer *peer, const struct wir
 void sessions_mark_stale(struct peer *peer);
 /* Everything was announced: what is still stale is gone. */
 void sessions_drop_stale(struct broker *broker, struct peer *peer);
+/* The person is another broker's from now on: their connections are forgotten here, as if they had
+ * never been. */
+void sessions_forget(struct broker *broker, struct user *user);
 /* The peer is dead: all its sessions are lost, their Wills due. */
 void sessions_lose_all(struct broker *broker, struct peer *peer);
 

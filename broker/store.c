@@ -101,6 +101,11 @@ bool store_ready(const struct store *store)
     return store->broker->generation != 0 && pg_ready(store->writer) && pg_ready(store->reader);
 }
 
+bool store_quiet(const struct store *store)
+{
+    return !store->busy && !store->reading;
+}
+
 int store_query(struct pg *pg, int statement, struct pg_array *columns, int count, pg_result_fn fn,
                 void *arg)
 {

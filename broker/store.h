@@ -41,6 +41,8 @@ struct put {
     /* who is answered; see publish.c */
     uint64_t peer, token;
     bool is_will;
+    bool is_copy;      /* of a message that another broker stored: counted there */
+    struct mid stored; /* PUT_REPEATED: under which MID */
 };
 
 enum store_op_type {
@@ -89,6 +91,12 @@ bool store_answers(const struct store *store);
 
 /* How long the oldest message has waited to be written, milliseconds; 0: none waits. */
 uint64_t store_waiting_ms(const struct store *store);
+/* Neither a batch nor a read is under way. */
+bool store_quiet(const struct store *store);
+/* People marked as leaving are taken out of every queue; the store is quiet. What waited for their
+ * messages is appended to parked. */
+void store_people_leave(struct broker *broker, struct parked_list *parked);
+
 /* Nothing waits to be written. */
 bool store_idle(const struct store *store);
 /* Writes all of what store_late.c holds at the end of this turn, or as soon as the writer is free.
@@ -117,9 +125,15 @@ void store_forget_feed(struct broker *broker, struct feed *feed);
 
 /* Loads user (in USER_LOADING); user_loaded follows. */
 void store_load_user(struct broker *broker, struct user *user);
+/* Not any more. */
+void store_forget_load(struct broker *broker, struct user *user);
 /* Reads messages from feed->next_seq on; inbox_fetched follows. No effect while one is under way.
  */
 void store_fetch(struct broker *broker, struct feed *feed);
+/* Reads the cursors of these people once more, as much as other brokers have moved them; then
+ * done(broker, user) for each, which takes it out of list. The people are pinned. One list. */
+void store_read_cursors(struct broker *broker, struct user_list *list,
+                        void (*done)(struct broker *broker, struct user *user));
 /* Finds a message by its MID; unread_looked_up follows. Takes lookup. */
 void store_lookup(struct broker *broker, struct lookup *lookup);
 /* Loads the people with a user_no in (after, upto] who have a device with something to alert (with

@@ -7,6 +7,7 @@
  * committed one, so a batch that fails leaves nothing to undo. Cost: two copies of a payload
  * (array, libpq) and no allocation a message: buffers are kept. */
 #include "broker/inbox.h"
+#include "broker/ownership.h"
 #include "broker/publish.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
@@ -173,9 +174,11 @@ static void put_answered(struct put *put, const PGresult *result, int row)
         put->message->seq = seq;
         put->verdict = PUT_STORED;
     } else if (put->verdict == PUT_UNANSWERED) {
-        bool own = bytes_equal(pg_get_bytes(result, row, PUT_ONCE_MID),
-                               bytes_of(put->message->mid.octets, MID_SIZE));
+        struct bytes mid = pg_get_bytes(result, row, PUT_ONCE_MID);
+        bool own = bytes_equal(mid, bytes_of(put->message->mid.octets, MID_SIZE));
 
+        if (mid.len == MID_SIZE)
+            memcpy(put->stored.octets, mid.data, MID_SIZE);
         put->verdict = own || pg_get_bool(result, row, PUT_ONCE_SAME) ? PUT_REPEATED : PUT_CONFLICT;
     }
 }
@@ -314,7 +317,8 @@ void batches_run(struct store *store)
 {
     struct batch *batch = TAILQ_FIRST(&store->batches);
 
-    if (store->busy || !pg_ready(store->writer) || store->broker->generation == 0)
+    if (store->busy || !pg_ready(store->writer) || store->broker->generation == 0 ||
+        ownership_changes(store->broker))
         return;
     if (!batch && late_is_due(store))
         batch = forming(store, false);
@@ -376,6 +380,27 @@ static bool all_answered(const struct batch *batch)
     return true;
 }
 
+static void on_rolled_back(void *arg, bool ok)
+{
+    struct batch *batch = arg;
+
+    (void)ok; /* a lost connection ends the transaction as well */
+    batch->broker->store->busy = false;
+}
+
+/* The members have changed since this broker read them. Nothing of the batch is stored; what is
+ * still ours of it is sent again with the new view. */
+static void fenced(struct store *store, struct batch *batch)
+{
+    log_info(NULL, "a batch of %u messages waits for the new members: %s", batch->put_count,
+             batch->error);
+    store->broker->metrics.batches_fenced++;
+    ownership_fenced(store->broker);
+    if (pg_query(store->writer, SQL_ROLLBACK, NULL, NULL, NULL, NULL) < 0 ||
+        pg_sync(store->writer, on_rolled_back, batch) < 0)
+        store->busy = false; /* the connection is lost, and the transaction with it */
+}
+
 static void on_batch_end(void *arg, bool ok)
 {
     struct batch *batch = arg;
@@ -389,9 +414,7 @@ static void on_batch_end(void *arg, bool ok)
         return;
     }
     if (strcmp(batch->sqlstate, "BK001") == 0) {
-        log_error(NULL, "another broker owns this database now, giving up: %s", batch->error);
-        loop_stop(store->broker->loop);
-        store->broker->generation = 0; /* nothing is sent any more */
+        fenced(store, batch);
         return;
     }
     log_limited(loop_now_ms(store->broker->loop), LOG_ERROR, NULL,

@@ -75,6 +75,12 @@ struct store {
         uint64_t newest;
         void (*done)(struct broker *broker, uint64_t newest);
     } recovery;
+    struct recheck {
+        struct user_list *list;
+        uint32_t asked; /* people of the statement under way, from the front of the list */
+        bool due, answered;
+        void (*done)(struct broker *broker, struct user *user);
+    } recheck;
     bool reading;
     bool read_failed; /* read_timer tries again */
     struct timer read_timer;
@@ -116,6 +122,10 @@ MUST_CHECK int lookups_send(struct store *store);
 /* What got no answer is asked for again. */
 void lookups_again(struct store *store);
 void lookups_fini(struct store *store);
+
+/* Cursors that are read once more: sends; acts on what came. */
+MUST_CHECK int recheck_send(struct store *store);
+void recheck_finish(struct store *store);
 
 void reads_init(struct store *store);
 /* The reader is connected. */

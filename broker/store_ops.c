@@ -3,6 +3,8 @@
  * Those of one person are executed in the order they came, because a session is cleared before it
  * is made again; across people the order does not matter, and what is of one kind becomes one
  * statement, so that ten thousand devices that reconnect cost a few. */
+#include "broker/others.h"
+#include "broker/ownership.h"
 #include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_plan.h"
@@ -155,9 +157,16 @@ static void on_evicted(void *arg, const PGresult *result)
     batch_on_statement(arg, result);
     if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
         return;
-    for (int row = 0; row < PQntuples(result); row++)
-        push_taken_over(batch->broker, pg_get_bytes(result, row, EVICTED_USER),
-                        (uint64_t)pg_get_int8(result, row, EVICTED_DEVICE));
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct bytes user = pg_get_bytes(result, row, EVICTED_USER);
+        uint64_t device_no = (uint64_t)pg_get_int8(result, row, EVICTED_DEVICE);
+
+        if (ownership_has(batch->broker, user))
+            push_taken_over(batch->broker, user, device_no);
+        else
+            others_push_taken(batch->broker, user, device_no,
+                              pg_get_bytes(result, row, EVICTED_TOKEN));
+    }
 }
 
 static int send_run(struct store *store, struct batch *batch, const struct store_op *first)

@@ -5,6 +5,7 @@
  * back at once cost a few statements, not ten thousand. */
 #include "broker/alert.h"
 #include "broker/inbox.h"
+#include "broker/ownership.h"
 #include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
@@ -30,6 +31,11 @@ void store_load_user(struct broker *broker, struct user *user)
     TAILQ_INSERT_TAIL(&broker->store->load_queue, user, link);
 }
 
+void store_forget_load(struct broker *broker, struct user *user)
+{
+    TAILQ_REMOVE(&broker->store->load_queue, user, link); /* no load is under way */
+}
+
 void store_fetch(struct broker *broker, struct feed *feed)
 {
     if (feed->fetching)
@@ -52,6 +58,14 @@ static bool result_ok(struct store *store, const PGresult *result, const char *w
 }
 
 /* --- people --- */
+
+/* Of people of ours that are asked for: of other brokers' people the number is all that is taken. */
+static struct user *own_asked(struct store *store, struct bytes id)
+{
+    struct user *user = users_asked(store->broker, id);
+
+    return user && !user->foreign ? user : NULL;
+}
 
 static void on_users(void *arg, const PGresult *result)
 {
@@ -99,7 +113,7 @@ static void on_devices(void *arg, const PGresult *result)
     if (!result_ok(store, result, "devices"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_DEVICE_USER));
+        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_DEVICE_USER));
         struct device *device;
 
         if (!user)
@@ -129,8 +143,7 @@ static void on_sessions(void *arg, const PGresult *result)
     if (!result_ok(store, result, "sessions"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user =
-            users_asked(store->broker, pg_get_bytes(result, row, LOAD_SESSION_USER));
+        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_SESSION_USER));
         struct device *device;
 
         if (!user)
@@ -158,7 +171,7 @@ static void on_unread(void *arg, const PGresult *result)
     if (!result_ok(store, result, "unread counts"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_UNREAD_USER));
+        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_UNREAD_USER));
 
         if (user && !unread_loaded(user, pg_get_bool(result, row, LOAD_UNREAD_GROUP),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_OTHER),
@@ -369,7 +382,8 @@ static void on_recovered(void *arg, const PGresult *result)
         return;
     for (int row = 0; row < PQntuples(result); row++) {
         store->recovery.newest = (uint64_t)pg_get_int8(result, row, RECOVER_NEWEST);
-        if (!PQgetisnull(result, row, RECOVER_USER))
+        if (!PQgetisnull(result, row, RECOVER_USER) &&
+            ownership_has(store->broker, pg_get_bytes(result, row, RECOVER_USER)))
             IGNORE_RESULT(users_get(store->broker, pg_get_bytes(result, row, RECOVER_USER)));
     }
     store->recovery.due = false;
@@ -396,6 +410,7 @@ static void on_read_end(void *arg, bool ok)
     finish_loads(store, ok);
     finish_fetches(store);
     lookups_again(store);
+    recheck_finish(store);
     if (store->recovery.done && !store->recovery.due) {
         void (*done)(struct broker *, uint64_t) = store->recovery.done;
 
@@ -454,10 +469,11 @@ void reads_run(struct store *store)
 {
     int r = 0;
 
-    if (store->reading || store->read_failed || !pg_ready(store->reader))
+    if (store->reading || store->read_failed || !pg_ready(store->reader) ||
+        ownership_changes(store->broker))
         return;
     if (TAILQ_EMPTY(&store->load_queue) && STAILQ_EMPTY(&store->fetch_queue) &&
-        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due)
+        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due && !store->recheck.due)
         return;
     store->reading = true;
     if (!TAILQ_EMPTY(&store->load_queue))
@@ -468,6 +484,8 @@ void reads_run(struct store *store)
         r = lookups_send(store);
     if (r == 0 && store->recovery.due)
         r = send_recovery(store);
+    if (r == 0 && store->recheck.due)
+        r = recheck_send(store);
     if (r == 0)
         r = pg_sync(store->reader, on_read_end, store);
     if (r < 0) {

@@ -139,8 +139,9 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " JOIN device d ON d.user_no = t.user_no AND d.device_id = t.device_id),"
          " gone AS (DELETE FROM push p USING input i WHERE p.provider = i.provider"
          "  AND p.token = i.token AND (p.user_no, p.device_no) <> (i.user_no, i.device_no)"
-         "  RETURNING p.user_no, p.device_no)"
-         " SELECT u.user_id, g.device_no FROM gone g JOIN users u ON u.user_no = g.user_no",
+         "  RETURNING p.user_no, p.device_no, p.token)"
+         " SELECT u.user_id, g.device_no, g.token FROM gone g JOIN users u ON u.user_no = "
+         "g.user_no",
          7},
 
     /* As SQL_PUSH_EVICT. */
@@ -209,6 +210,18 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
                    8},
 
     [SQL_COMMIT] = {"commit", "COMMIT", 0},
+    [SQL_ROLLBACK] = {"rollback", "ROLLBACK", 0},
+
+    /* As SQL_CURSORS, by a broker that does not own these people any more, hence without the fence:
+     * nothing is lowered. */
+    [SQL_CURSORS_LEFT] = {"cursors_left",
+                          "UPDATE device d SET acked_seq = greatest(d.acked_seq, t.acked),"
+                          " sent_seq = greatest(d.sent_seq, t.sent),"
+                          " alerted_seq = greatest(d.alerted_seq, t.alerted)"
+                          " FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[])"
+                          " AS t(user_no, device_no, acked, sent, alerted)"
+                          " WHERE d.user_no = t.user_no AND d.device_no = t.device_no",
+                          5},
 };
 
 const struct pg_statement sql_reader[SQL_READER_COUNT] = {
@@ -336,6 +349,13 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "  AND b.seq > r.after AND b.seq <= r.upto ORDER BY b.seq LIMIT r.n) x) i"
          " WHERE i.before < 262144 ORDER BY r.ord, i.seq",
          4},
+
+    /* $1 user_no, array. A row a device. */
+    [SQL_RECHECK] = {"recheck",
+                     "SELECT r.ord, d.device_no, d.acked_seq, d.alerted_seq"
+                     " FROM unnest($1::int8[]) WITH ORDINALITY AS r(user_no, ord)"
+                     " JOIN device d ON d.user_no = r.user_no ORDER BY r.ord",
+                     1},
 };
 
 const struct pg_statement sql_api[SQL_API_COUNT] = {

@@ -113,6 +113,16 @@ void unread_forget_user(struct broker *broker, struct user *user)
     user->unread = 0;
 }
 
+static void write_node(struct hash_node *node, void *arg)
+{
+    store_unread_moved(arg, CONTAINER_OF(node, struct conversation, node));
+}
+
+void unread_write_again(struct broker *broker, struct user *user)
+{
+    hash_each(&user->conversations, write_node, broker);
+}
+
 /* --- me/read, me/shown --- */
 
 static struct user *ready_user(struct broker *broker, uint64_t peer, struct bytes id,

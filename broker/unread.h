@@ -62,6 +62,8 @@ void unread_note(struct lookup *lookup);
  * behind it. Takes lookup. */
 void unread_looked_up(struct broker *broker, struct lookup *lookup, uint64_t seq, uint64_t later);
 
+/* All counts of the person are written again: who took them last did not commit. */
+void unread_write_again(struct broker *broker, struct user *user);
 void unread_forget_user(struct broker *broker, struct user *user);
 
 #endif

@@ -6,6 +6,9 @@
 #include "broker/bus.h"
 #include "broker/device.h"
 #include "broker/dispatch.h"
+#include "broker/ownership.h"
+#include "broker/recover.h"
+#include "broker/session.h"
 #include "broker/store.h"
 #include "broker/unread.h"
 #include "common/auto.h"
@@ -18,6 +21,7 @@ struct users {
     struct hash by_id;
     struct user_list idle; /* longest idle first */
     uint32_t idle_count;
+    size_t foreign_count;
 };
 
 int users_create(struct broker *broker)
@@ -36,6 +40,7 @@ static void user_free(struct broker *broker, struct user *user)
     struct device *device;
 
     hash_remove(&broker->users->by_id, &user->node);
+    broker->users->foreign_count -= user->foreign;
     while ((device = TAILQ_FIRST(&user->devices)))
         device_destroy(broker, device);
     unread_forget_user(broker, user);
@@ -67,6 +72,11 @@ void users_destroy(struct broker *broker)
 size_t users_count(const struct broker *broker)
 {
     return broker->users->by_id.count;
+}
+
+size_t users_owned(const struct broker *broker)
+{
+    return broker->users->by_id.count - broker->users->foreign_count;
 }
 
 static bool match(const struct hash_node *node, const void *key)
@@ -124,12 +134,14 @@ struct user *users_look(struct broker *broker, struct bytes id)
     memcpy(user->id, id.data, id.len);
     user->id_len = (uint8_t)id.len;
     user->state = USER_LOADING;
+    user->foreign = !ownership_has(broker, id);
     TAILQ_INIT(&user->devices);
     STAILQ_INIT(&user->parked);
     if (hash_insert(&users->by_id, &user->node, hash) < 0) {
         free(user);
         return NULL;
     }
+    users->foreign_count += user->foreign;
     store_load_user(broker, user);
     return user;
 }
@@ -151,6 +163,11 @@ struct user *users_get(struct broker *broker, struct bytes id)
     if (user)
         user_number(broker, user);
     return user;
+}
+
+struct user *users_in_memory(struct broker *broker, struct bytes id)
+{
+    return find(broker->users, hash_bytes(id.data, id.len), id);
 }
 
 struct user *users_find(struct broker *broker, struct bytes id)
@@ -204,6 +221,7 @@ void user_loaded(struct broker *broker, struct user *user)
 
     user->state = USER_READY;
     user_pin(broker, user);
+    recover_loaded(broker, user);
     STAILQ_CONCAT(&list, &user->parked);
     while (!STAILQ_EMPTY(&list)) {
         struct parked *parked = STAILQ_FIRST(&list);
@@ -216,4 +234,62 @@ void user_loaded(struct broker *broker, struct user *user)
     TAILQ_FOREACH(device, &user->devices, link)
     alert_run(broker, device);
     user_unpin(broker, user);
+}
+
+/* --- another view --- */
+
+struct marking {
+    const struct broker *broker;
+    bool everything;
+};
+
+static void mark_node(struct hash_node *node, void *arg)
+{
+    struct user *user = CONTAINER_OF(node, struct user, node);
+    const struct marking *marking = arg;
+    bool ours = ownership_has(marking->broker, user_id(user));
+
+    user->leaving = user->foreign ? ours : marking->everything || !ours;
+}
+
+void users_mark_leaving(struct broker *broker, bool everything)
+{
+    struct marking marking = {.broker = broker, .everything = everything};
+
+    hash_each(&broker->users->by_id, mark_node, &marking);
+}
+
+struct leaving {
+    struct broker *broker;
+    struct user_list list;
+};
+
+static void collect_node(struct hash_node *node, void *arg)
+{
+    struct user *user = CONTAINER_OF(node, struct user, node);
+    struct leaving *leaving = arg;
+
+    if (!user->leaving)
+        return;
+    not_idle(leaving->broker->users, user);
+    if (user->settling)
+        recover_forget(leaving->broker, user);
+    if (user->state != USER_READY)
+        store_forget_load(leaving->broker, user);
+    user->pins++; /* what is let go of below makes nobody idle */
+    TAILQ_INSERT_TAIL(&leaving->list, user, link);
+}
+
+void users_leave(struct broker *broker, struct parked_list *parked)
+{
+    struct leaving leaving = {.broker = broker, .list = TAILQ_HEAD_INITIALIZER(leaving.list)};
+    struct user *user;
+
+    hash_each(&broker->users->by_id, collect_node, &leaving);
+    while ((user = TAILQ_FIRST(&leaving.list))) {
+        TAILQ_REMOVE(&leaving.list, user, link);
+        sessions_forget(broker, user);
+        STAILQ_CONCAT(parked, &user->parked);
+        user_free(broker, user);
+    }
 }

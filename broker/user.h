@@ -47,6 +47,9 @@ struct user {
     enum user_state state;
     uint32_t pins; /* sessions, puts, parked work, Wills, device writes: not forgotten while > 0 */
     bool idle;     /* in the idle list */
+    bool foreign;  /* another broker's: only the number is known, there are no devices */
+    bool leaving;  /* about to be forgotten: users_mark_leaving */
+    bool settling; /* recover.c: gained a moment ago, nothing is pushed yet */
     bool touched;  /* in the list of users whose devices are to be pumped this turn */
     bool numbered; /* gets a row if there is none */
     bool load_failed;       /* out of memory for some row: asked for again */
@@ -56,7 +59,7 @@ struct user {
     uint64_t max_acked;     /* newest that any device ever acknowledged */
     uint64_t batch;         /* the batch `assigned` belongs to */
     uint64_t assigned;      /* last sequence given in that batch */
-    TAILQ_ENTRY(user) link; /* load queue or idle list */
+    TAILQ_ENTRY(user) link; /* load queue, idle list, or those who settle */
     STAILQ_ENTRY(user) touched_link;
     TAILQ_HEAD(device_list, device) devices;
     struct tail tail;
@@ -75,13 +78,17 @@ _Static_assert(sizeof(struct user) <= 256, "struct user is over its budget");
 
 MUST_CHECK int users_create(struct broker *broker);
 void users_destroy(struct broker *broker);
-/* How many are in memory. */
+/* How many are in memory; of these, how many are ours. */
 size_t users_count(const struct broker *broker);
+size_t users_owned(const struct broker *broker);
 
-/* Finds or begins to load; a stranger gets a row and a number. NULL only when out of memory. */
+/* Finds or begins to load; of another broker's people only the number. A stranger gets a row and a
+ * number. NULL only when out of memory. */
 struct user *users_get(struct broker *broker, struct bytes id);
 /* The same for who needs no number: may be a stranger, and stay one. */
 struct user *users_look(struct broker *broker, struct bytes id);
+/* In memory, ready or not, else NULL; never loads. */
+struct user *users_in_memory(struct broker *broker, struct bytes id);
 /* In memory and loaded, else NULL; never loads. */
 struct user *users_find(struct broker *broker, struct bytes id);
 /* In memory and asked for, else NULL. For the answers of the store. */
@@ -89,6 +96,13 @@ struct user *users_asked(struct broker *broker, struct bytes id);
 
 /* A stranger (ready, in memory) begins to get a number: user_must_park from now on. */
 void user_number(struct broker *broker, struct user *user);
+
+/* Another view is in force: marks who can't stay in memory. everything: nobody can, except other
+ * brokers' people, whose numbers never change. */
+void users_mark_leaving(struct broker *broker, bool everything);
+/* Forgets them, with devices and sessions and without any effect elsewhere. What was parked on them
+ * is appended to parked. */
+void users_leave(struct broker *broker, struct parked_list *parked);
 
 /* Keeps the record for when the user is ready and everything parked before it was done.
  * ERR_NO_MEMORY. */

@@ -4,6 +4,8 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/device.h"
+#include "broker/others.h"
+#include "broker/ownership.h"
 #include "broker/publish.h"
 #include "broker/session.h"
 #include "common/auto.h"
@@ -22,30 +24,54 @@ static struct bytes keep(uint8_t **cursor, struct bytes source)
     return kept;
 }
 
-static void publish(struct will *will)
+static void signal_of(const struct will *will, struct wire_signal *ret_signal)
+{
+    *ret_signal = (struct wire_signal){.kind = will->publish.kind,
+                                       .from = will->publish.from,
+                                       .from_device = will->publish.from_device,
+                                       .to = will->publish.to,
+                                       .properties = will->publish.properties,
+                                       .payload = will->publish.payload};
+}
+
+static void store(struct will *will)
 {
     struct broker *broker = will->broker;
     struct buf record = {0};
+    int r = 0;
 
-    will->device->will = NULL;
-    if (will->qos == 0) {
-        publish_on_signal(broker, &(struct wire_signal){.kind = will->publish.kind,
-                                                        .from = will->publish.from,
-                                                        .from_device = will->publish.from_device,
-                                                        .to = will->publish.to,
-                                                        .properties = will->publish.properties,
-                                                        .payload = will->publish.payload});
-        will_done(broker, will->peer, will->conn);
+    will->publish.token = will->conn; /* names the Will in WILL_DONE */
+    if (will->publish.kind == WIRE_TO_USER && !ownership_has(broker, will->publish.to)) {
+        r = others_store_will(broker, &will->publish, will->peer, will->conn);
     } else {
-        will->publish.token = will->conn; /* names the Will in WILL_DONE */
         wire_put_publish(&record, WIRE_PUBLISH, &will->publish);
         if (buf_ok(&record))
             publish_on_record(broker, will->peer, &will->publish,
                               bytes_of(record.data, (uint32_t)record.len));
         else
-            log_error(NULL, "out of memory, a Will is not published: user=%s device=%s",
-                      will->device->user->id, will->device->id);
+            r = ERR_NO_MEMORY;
         buf_release(&record);
+    }
+    if (r < 0)
+        log_error(NULL, "could not publish a Will: %s: user=%s device=%s", err_string(r),
+                  will->device->user->id, will->device->id);
+}
+
+static void publish(struct will *will)
+{
+    struct broker *broker = will->broker;
+    struct wire_signal signal;
+
+    will->device->will = NULL;
+    if (will->qos == 0) {
+        signal_of(will, &signal);
+        if (ownership_has(broker, signal.to))
+            publish_on_signal(broker, &signal);
+        else
+            others_signal(broker, &signal);
+        will_done(broker, will->peer, will->conn);
+    } else {
+        store(will);
     }
     will_destroy(will);
 }

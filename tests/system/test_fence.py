@@ -1,4 +1,4 @@
-"""Who may write: one broker, on a schema of its own version (I9)."""
+"""Who may write: one process of a broker's name, on a schema of its own version (I9)."""
 import contextlib
 import subprocess
 
@@ -12,10 +12,10 @@ from support.waiting import wait_until
 
 @contextlib.contextmanager
 def second_broker(stack):
-    """Another broker on the same database, as if started by mistake."""
+    """Another process of the broker's name on the same database, as if started by mistake."""
     command = [program("beckon-broker"), "--config", stack.var / "etc" / "broker.conf",
-               "--set", f"listen.endpoint=tcp://127.0.0.1:{free_port()}", "--set", "index=1",
-               "--set", f"http.listen=127.0.0.1:{free_port()}"]
+               "--set", f"listen.endpoint=tcp://127.0.0.1:{free_port()}", "--set", "broker.name=broker-0",
+               "--set", "index=1", "--set", f"http.listen=127.0.0.1:{free_port()}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -26,8 +26,8 @@ def second_broker(stack):
 
 
 def test_a_replaced_broker_writes_nothing(own_stack, own_clients, who):
-    """The newest broker owns the database: the older one's next batch is refused by the fence, it
-    says so and ends, and what it could not commit was not acknowledged."""
+    """The newest process of a name is the member: the older one's next batch is refused by the fence,
+    it says so and ends, and what it could not commit was not acknowledged."""
     bob = who("bob")
     sender = own_clients.peer(who("alice"))
     assert sender.publish(f"to/u/{bob}", b"1") == 0
@@ -38,7 +38,7 @@ def test_a_replaced_broker_writes_nothing(own_stack, own_clients, who):
                 break
         pid = sender.post(f"to/u/{bob}", b"2")
         wait_until(lambda: process_gone(old), "the replaced broker ends")
-        assert "another broker owns this database" in own_stack.log("broker")
+        assert 'another broker of the name "broker-0" has joined' in own_stack.log("broker")
         with pytest.raises(TimeoutError):
             sender.take(p.PUBACK, 0.5, pid)
     own_stack.start("broker")

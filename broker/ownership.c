@@ -1,0 +1,290 @@
+/* ownership - see the header.
+ *
+ * Problem: when a broker comes or goes, people change hands, while batches are being committed,
+ * reads are under way, and records of both views are on the wire. Method: one moment. The writer
+ * and the reader finish what they have; then, in one go, people who are not ours any more are
+ * forgotten, without any effect in the database but cursors that can only rise, everybody linked is
+ * told, and records that waited for somebody are looked at again: whoever is another broker's by
+ * now gets no answer, and the connector moves the request. If anybody else can have owned our
+ * people since the last view, nothing in memory counts: the path of a restart.
+ *
+ * A broker that nobody reaches serves nobody, and would keep its share of people for ever: it
+ * leaves. */
+#include "broker/ownership.h"
+
+#include "broker/broker.h"
+#include "broker/bus.h"
+#include "broker/device.h"
+#include "broker/dispatch.h"
+#include "broker/inbox.h"
+#include "broker/membership.h"
+#include "broker/others.h"
+#include "broker/recover.h"
+#include "broker/store.h"
+#include "broker/user.h"
+#include "common/auto.h"
+#include "common/log.h"
+#include "common/owner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How often it is looked whether anybody is linked, in a lease. */
+#define REACH_LOOKS 3
+
+struct ownership {
+    struct broker *broker;
+    struct membership *membership;
+    char name[MEMBER_NAME_MAX + 1];
+    struct members members; /* in force */
+    unsigned self;          /* this broker's place in them */
+    struct members next;    /* to be put in force, when `waiting` */
+    bool waiting, fresh;
+    bool stale;      /* a batch met the fence: there is a newer view */
+    bool lease_held; /* as membership sees it; it counts when no view waits */
+    bool serving;    /* said once that this broker serves */
+    bool cut_off;    /* left, because nobody is linked */
+    struct timer reach_timer;
+    uint64_t reached_ms; /* monotonic: somebody was linked, or there was nobody else */
+    void (*left)(void *arg);
+    void *left_arg;
+};
+
+const struct members *ownership_members(const struct broker *broker)
+{
+    return &broker->ownership->members;
+}
+
+const char *ownership_name(const struct broker *broker)
+{
+    return broker->ownership->name;
+}
+
+bool ownership_has(const struct broker *broker, struct bytes user)
+{
+    const struct ownership *o = broker->ownership;
+
+    return o->members.count > 0 && owner_of(&o->members, user) == o->self;
+}
+
+bool ownership_changes(const struct broker *broker)
+{
+    return broker->ownership->waiting || broker->ownership->stale;
+}
+
+void ownership_fenced(struct broker *broker)
+{
+    broker->ownership->stale = true;
+    membership_look(broker->ownership->membership);
+}
+
+void ownership_heard(struct broker *broker, uint64_t generation)
+{
+    const struct ownership *o = broker->ownership;
+
+    if (generation > broker->generation && !(o->waiting && generation <= o->next.generation))
+        membership_look(o->membership);
+}
+
+uint64_t ownership_lease_left_ms(const struct broker *broker)
+{
+    return membership_lease_left_ms(broker->ownership->membership);
+}
+
+/* --- a view --- */
+
+static void dispatch_again(struct broker *broker, struct parked_list *list)
+{
+    struct parked *parked;
+
+    while ((parked = STAILQ_FIRST(list))) {
+        STAILQ_REMOVE_HEAD(list, link);
+        dispatch_parked(broker, parked->peer, bytes_of(parked->record, (uint32_t)parked->len));
+        free(parked);
+    }
+}
+
+static void say_view(const struct ownership *o, bool everything, size_t forgotten)
+{
+    log_info(NULL, "generation of ownership is %llu: %u brokers, %zu people forgotten%s",
+             (unsigned long long)o->members.generation, o->members.count, forgotten,
+             everything ? ", connectors announce everything again" : "");
+}
+
+static void serve(struct ownership *o)
+{
+    bool suspended = !o->lease_held;
+
+    if (o->broker->suspended == suspended)
+        return;
+    o->broker->suspended = suspended;
+    if (suspended)
+        log_warning(NULL, "the lease is over: nothing is pushed until it is renewed");
+    else
+        devices_alert_all(o->broker);
+}
+
+static void put_in_force(struct ownership *o)
+{
+    struct broker *broker = o->broker;
+    struct parked_list parked = STAILQ_HEAD_INITIALIZER(parked);
+    bool first = broker->generation == 0;
+    bool everything = o->fresh || first || o->next.generation != o->members.generation + 1;
+    size_t before = users_count(broker);
+
+    o->members = o->next;
+    o->waiting = o->fresh = o->stale = false;
+    for (o->self = 0; strcmp(o->members.all[o->self].name, o->name) != 0; o->self++)
+        ; /* membership tells of views with this broker in them only */
+    broker->generation = o->members.generation;
+    users_mark_leaving(broker, everything);
+    store_people_leave(broker, &parked);
+    users_leave(broker, &parked);
+    say_view(o, everything && !first, before - users_count(broker));
+    bus_view_changed(broker, everything && !first);
+    recover_gained(broker, everything);
+    others_view_changed(broker);
+    dispatch_again(broker, &parked);
+    bus_take_held(broker);
+    serve(o);
+    if (!o->serving && broker->on_serving)
+        broker->on_serving(broker);
+    o->serving = true;
+}
+
+static void on_turn(void *arg)
+{
+    struct ownership *o = arg;
+
+    if (o->waiting && store_quiet(o->broker->store))
+        put_in_force(o);
+}
+
+/* --- cut off --- */
+
+static bool reached(const struct ownership *o)
+{
+    unsigned peers, sessions;
+
+    bus_counts(o->broker, &peers, &sessions);
+    return peers > 0 || others_linked(o->broker) > 0 ||
+           membership_last_view(o->membership)->count == 0;
+}
+
+static void cut_off(struct ownership *o)
+{
+    log_warning(NULL, "neither a connector nor another broker is linked: leaving, so that others "
+                      "serve this broker's people");
+    o->cut_off = true;
+    o->broker->generation = 0; /* nothing is stored; all is forgotten with the next view */
+    membership_leave(o->membership);
+}
+
+/* A lease and two rounds of membership: one that died, and left this broker alone, is removed by
+ * then. */
+static void on_reach_timer(struct timer *timer)
+{
+    struct ownership *o = CONTAINER_OF(timer, struct ownership, reach_timer);
+    uint64_t now_ms = loop_now_ms(o->broker->loop);
+    uint32_t look_ms = o->broker->options.lease_ms / REACH_LOOKS;
+
+    loop_timer_add(o->broker->loop, &o->reach_timer, look_ms);
+    if (reached(o) || (!o->cut_off && o->members.count < 2)) {
+        o->reached_ms = now_ms;
+        if (o->cut_off) {
+            o->cut_off = false;
+            membership_rejoin(o->membership);
+        }
+    } else if (!o->cut_off && o->broker->generation != 0 && !o->left &&
+               now_ms - o->reached_ms >= o->broker->options.lease_ms + 2 * look_ms) {
+        cut_off(o);
+    }
+}
+
+/* --- what membership tells --- */
+
+static void on_view(void *arg, const struct members *members, bool fresh)
+{
+    struct ownership *o = arg;
+
+    o->next = *members;
+    o->fresh = o->fresh || fresh;
+    o->waiting = true;
+}
+
+static void on_replaced(void *arg)
+{
+    struct ownership *o = arg;
+
+    log_error(NULL, "another broker of the name \"%s\" has joined, giving up", o->name);
+    loop_stop(o->broker->loop);
+    o->broker->generation = 0; /* nothing is sent any more */
+}
+
+static void on_lease(void *arg, bool held)
+{
+    struct ownership *o = arg;
+
+    o->lease_held = held;
+    if (!held || !o->waiting)
+        serve(o);
+}
+
+static void on_left(void *arg)
+{
+    struct ownership *o = arg;
+
+    if (o->left) /* else it is cut off */
+        o->left(o->left_arg);
+}
+
+void ownership_leave(struct broker *broker, void (*done)(void *arg), void *arg)
+{
+    broker->ownership->left = done;
+    broker->ownership->left_arg = arg;
+    membership_leave(broker->ownership->membership);
+}
+
+/* --- life cycle --- */
+
+int ownership_create(struct broker *broker)
+{
+    static const struct membership_events events = {on_view, on_replaced, on_lease, on_left};
+    const struct options *options = &broker->options;
+    struct ownership *o = calloc(1, sizeof(*o));
+    int r;
+
+    if (!o)
+        return ERR_NO_MEMORY;
+    o->broker = broker;
+    broker->ownership = o;
+    broker->suspended = true; /* until the lease is held */
+    if (options->broker_name[0] != '\0')
+        snprintf(o->name, sizeof(o->name), "%s", options->broker_name);
+    else
+        snprintf(o->name, sizeof(o->name), "broker-%u", options->index);
+    r = loop_hook_add(broker->loop, on_turn, o);
+    if (r < 0)
+        return r;
+    const struct membership_config config = {.loop = broker->loop,
+                                             .target = broker->database,
+                                             .name = o->name,
+                                             .endpoint = options_advertised(options),
+                                             .lease_ms = options->lease_ms};
+    timer_init(&o->reach_timer, on_reach_timer);
+    loop_timer_add(broker->loop, &o->reach_timer, options->lease_ms);
+    o->membership = membership_create(&config, &events, o);
+    return o->membership ? 0 : ERR_NO_MEMORY;
+}
+
+void ownership_destroy(struct broker *broker)
+{
+    struct ownership *o = broker->ownership;
+
+    if (!o)
+        return;
+    loop_timer_cancel(broker->loop, &o->reach_timer);
+    membership_destroy(o->membership);
+    free(o);
+    broker->ownership = NULL;
+}
