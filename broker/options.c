@@ -217,8 +217,6 @@ int options_check(struct option_set *set, struct err_text *et)
         return err_set(et, ERR_CONFIG,
                        "log.level is \"%s\", expected error, warning, info or debug",
                        options->log_level);
-    if (options_check_membership(options, et) < 0)
-        return ERR_CONFIG;
     if (routing_check_names(&set->config, et) < 0)
         return ERR_CONFIG;
     r = pg_target_init(&database, options->database_dsn, options->database_timeout_ms, NULL, et);
@@ -229,6 +227,8 @@ int options_check(struct option_set *set, struct err_text *et)
     if (r < 0)
         return r;
     curve_config_fini(&curve);
+    if (options_check_membership(options, et) < 0)
+        return ERR_CONFIG;
     if (options->http_listen[0] != '\0') {
         struct http_config http;
 

@@ -279,6 +279,7 @@ def test_printed_configuration(stack, tmp_path):
     broker = tmp_path / "broker.conf"
     broker.write_text(blocks[0])
     done = check("beckon-broker", "--config", broker, "--set", "listen.endpoint=tcp://*:7400",
+                 "--set", "listen.advertise=tcp://broker.example.org:7400",
                  "--set", f"plugin_dir={BUILD}/plugins")
     assert done.returncode == 0, done.stderr
     connector = tmp_path / "connector.conf"

@@ -2,9 +2,12 @@
 import os
 import subprocess
 
+import pytest
+
 from support.stack import program
 
 
+@pytest.mark.timeout(400)
 def test_membership(own_stack):
     """tests/unit/broker/test_membership.c, on a database that nobody else uses meanwhile."""
     own_stack.stop("broker")
