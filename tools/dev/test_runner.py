@@ -31,6 +31,7 @@ CHECKS = (  # name, command
     ("samples", ["/usr/bin/python3", "tools/dev/checks/samples.py"]),
     ("conformance", ["/usr/bin/python3", "tools/dev/checks/conformance.py"]),
     ("dev", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/dev"]),
+    ("model", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model"]),
     ("docker/runtime-libs", ["tests/docker/check_runtime_libs.sh"]),
 )
 
