@@ -17,7 +17,8 @@ DEADLINE_S = 60
 STEP_S = 0.05
 
 
-PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8083, 8084, 8883)
+PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8083, 8084, 8883,
+         7401, 7402, 7481, 7482)
 OFFSETS = range(10000, 32768 - max(PORTS))
 
 
@@ -145,7 +146,8 @@ def test_start_and_stop_one(stack):
     assert set(stack.ps()) == EVERYTHING - {"connector 0"}
     assert "is ready" in stack("start", "connector", "0")
     assert "runs already" in stack("start", "connector", "0")
-    assert "only broker 0" in stack("start", "broker", "1", status=2)
+    assert "only postgres 0" in stack("start", "postgres", "1", status=2)
+    assert "9 brokers at most" in stack("start", "broker", "9", status=2)
     assert 'no process "cheese"' in stack("stop", "cheese", "0", status=2)
 
 
@@ -159,6 +161,20 @@ def test_deaf_process_is_killed_and_named(dev):
     text = dev("stop", "broker", "0")
     assert "broker 0 did not end within 15 s of SIGTERM; ended by SIGKILL" in text
     dev("down")
+
+
+def test_further_broker_has_doors_of_its_own_and_is_remembered(dev):
+    dev.up("--connectors", "1", "--brokers", "2")
+    assert {"broker 0", "broker 1"} < set(dev.ps())
+    assert "is ready" in dev("start", "broker", "2")
+    said = (dev.var / "log" / "broker-2.log").read_text(encoding="utf-8")
+    assert f"listen.endpoint=tcp://127.0.0.1:{7402 + dev.offset}" in said
+    assert f"http.listen=127.0.0.1:{7482 + dev.offset}" in said
+    dev("down")
+    dev("up")
+    assert "broker 2" in dev.ps()
+    config = (dev.var / "etc" / "connector.conf").read_text(encoding="utf-8")
+    assert f'"tcp://127.0.0.1:{7402 + dev.offset}"' in config
 
 
 def test_further_connector_is_remembered(dev):
@@ -210,7 +226,7 @@ def test_foreign_folder_is_refused(dev, tmp_path):
     (["up", "--nope"], 'unknown option "--nope"'),
     (["up", "--port-offset", "x"], '--port-offset is "x"'),
     (["up", "--port-offset", "60000"], "expected a number from 0 to"),
-    (["up", "--brokers", "2"], "one broker"),
+    (["up", "--brokers", "10"], "a number from 1 to 9"),
     (["up", "--set", "broker"], "PROCESS:path=value"),
     (["up", "--set", "postgres:a=b"], "broker, connector or"),
     (["ps", "--connectors", "2"], "unknown option"),

@@ -7,7 +7,7 @@ import time
 import programs
 
 LOOK_S = 0.1  # between two looks at the broker's log: at once to a person, nothing to a processor
-DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/0 msg="(?P<text>(?:delivered|alerted) [^"]*)"$')
+DELIVERED = re.compile(r'^\S+T(?P<time>[0-9:.]+)Z info broker/\d+ msg="(?P<text>(?:delivered|alerted) [^"]*)"$')
 
 
 def announce(stack):
@@ -16,7 +16,8 @@ def announce(stack):
     print()
     for process, where in ((stack.postgres, f"127.0.0.1:{layout.port('postgres')}"),
                            (stack.apns, f"127.0.0.1:{layout.port('apns')}, Apple's door"),
-                           (stack.broker, f"127.0.0.1:{layout.port('http')}, HTTP"),
+                           *((broker, f"127.0.0.1:{layout.port('http', broker.index)}, HTTP")
+                             for broker in stack.brokers),
                            *((connector, f"127.0.0.1:{mqtt}, MQTT; {mqtts}, TLS; {ws}, WebSocket")
                              for connector in stack.connectors)):
         print(f"  {str(process):16} pid {process.pid():<8} {where:49} "
@@ -49,26 +50,47 @@ Deliveries follow; Ctrl-C stops everything.
 """, flush=True)
 
 
-def follow(stack, log_start):
-    """Prints deliveries from the broker's log, and each end of a process, until nothing runs."""
+class Logs:
+    """The brokers' logs, from where they end now; one that does not exist yet, from its beginning."""
+
+    def __init__(self, brokers):
+        self._files = {}
+        self._starts = {broker.log_path: broker.log_path.stat().st_size
+                        if broker.log_path.exists() else 0 for broker in brokers}
+        self._rest = dict.fromkeys(self._starts, "")
+
+    def lines(self):
+        """The whole lines that have come since the last time."""
+        found = []
+        for path, start in self._starts.items():
+            if path not in self._files:
+                if not path.exists():
+                    continue
+                # closed with the process: it follows them until the end
+                self._files[path] = open(path, encoding="utf-8",  # pylint: disable=consider-using-with
+                                         errors="replace")
+                self._files[path].seek(start)
+            *lines, self._rest[path] = (self._rest[path] + self._files[path].read(65536)).split("\n")
+            found += lines
+        return found
+
+
+def follow(stack, logs):
+    """Prints deliveries from brokers' logs, and each end of a process, until nothing runs."""
     pids = {process: process.pid() for process in stack.processes()}
-    with open(stack.broker.log_path, encoding="utf-8", errors="replace") as log:
-        log.seek(log_start)
-        rest = ""
-        while any(pids.values()):
-            chunk = log.read(65536)
-            if chunk:
-                *lines, rest = (rest + chunk).split("\n")
-                for line in lines:
-                    if match := DELIVERED.match(line):
-                        print(match["time"], match["text"], flush=True)
-                continue
-            for process, pid in pids.items():
-                pids[process] = process.pid()
-                if pid is not None and pids[process] is None:
-                    print(f"{process} (pid {pid}): {process.ended_how()}; "
-                          f"to start it again: ./dev start {process}{stack.layout.var_option()}",
-                          flush=True)
-                elif pids[process] not in (None, pid):
-                    print(f"{process} runs again, pid {pids[process]}", flush=True)
-            time.sleep(LOOK_S)
+    while any(pids.values()):
+        lines = logs.lines()
+        for line in lines:
+            if match := DELIVERED.match(line):
+                print(match["time"], match["text"], flush=True)
+        if lines:
+            continue
+        for process, pid in pids.items():
+            pids[process] = process.pid()
+            if pid is not None and pids[process] is None:
+                print(f"{process} (pid {pid}): {process.ended_how()}; "
+                      f"to start it again: ./dev start {process}{stack.layout.var_option()}",
+                      flush=True)
+            elif pids[process] not in (None, pid):
+                print(f"{process} runs again, pid {pids[process]}", flush=True)
+        time.sleep(LOOK_S)

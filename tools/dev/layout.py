@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"mqtt": 1883, "apns": 2197, "apns control": 2198, "broker": 7400,
          "postgres": 7432, "http": 7480, "ws": 8083, "wss": 8084, "mqtts": 8883}
 MQTT_DOORS = ("mqtt", "ws", "wss", "mqtts")
+BROKER_DOORS = ("broker", "http")
+MAX_BROKERS = 9  # each one's doors are a port after the last one's, up to where the next doors are
 MAX_PORT_OFFSET = 65535 - max(PORTS.values())
-DEFAULTS = {"port_offset": 0, "connectors": 2, "sets": []}
+DEFAULTS = {"port_offset": 0, "brokers": 1, "connectors": 2, "sets": []}
 
 
 def build_dir():
@@ -87,11 +89,11 @@ class Layout:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def port(self, door):
-        return PORTS[door] + self.settings["port_offset"]
+    def port(self, door, index=0):
+        return PORTS[door] + self.settings["port_offset"] + index
 
-    def require_free_port(self, door):
-        port = self.port(door)
+    def require_free_port(self, door, index=0):
+        port = self.port(door, index)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -100,6 +102,10 @@ class Layout:
                 raise Failure(f"port {port} ({door}) can't be used: {error.strerror}; choose other "
                               f"ports with --port-offset N (now {self.settings['port_offset']})"
                               ) from error
+
+    def broker_endpoint(self, index):
+        """Where connectors and other brokers reach it."""
+        return f"tcp://127.0.0.1:{self.port('broker', index)}"
 
     def secret(self, name, make):
         """The text of keys/NAME, made at its first use."""

@@ -6,7 +6,7 @@ import signal
 import interrupt
 import programs
 from failure import Failure, UsageError
-from layout import MQTT_DOORS, build_dir
+from layout import BROKER_DOORS, MAX_BROKERS, MQTT_DOORS, build_dir
 from postgres import END_STEPS as POSTGRES_END_STEPS
 from postgres import Postgres
 from process import children
@@ -16,23 +16,24 @@ from programs import Program
 class Stack:
     def __init__(self, layout):
         self.layout = layout
-        settings = layout.settings or {"connectors": []}
+        settings = layout.settings or {"brokers": [0], "connectors": []}
         self.postgres = Postgres(layout)
         self.apns = Program(layout, "apns-simulator", 0)
-        self.broker = Program(layout, "broker", 0)
+        self.brokers = [Program(layout, "broker", index) for index in settings.get("brokers", [0])]
         self.connectors = [Program(layout, "connector", index) for index in settings["connectors"]]
         self._started = []  # by this ./dev, oldest first: what a failed start takes away again
 
     def processes(self):
         """In the order they start."""
-        return [self.postgres, self.apns, self.broker, *self.connectors]
+        return [self.postgres, self.apns, *self.brokers, *self.connectors]
 
     def running(self):
         return [process for process in self.processes() if process.pid() is not None]
 
     def plugin_hosts(self):
-        """Pids of the processes that the broker runs its hosted plugins in, and restarts itself."""
-        return children(self.broker.pid(), "beckon-plugin-host")
+        """Pids of the processes that brokers run their hosted plugins in, and restart themselves."""
+        return [pid for broker in self.brokers
+                for pid in children(broker.pid(), "beckon-plugin-host")]
 
     def up(self, broker_overrides=()):
         """Starts what does not run. On failure nothing that this call started stays behind."""
@@ -45,10 +46,9 @@ class Stack:
             self.layout.make_token_key()
             if self.apns.pid() is None:
                 self._start_apns()
-            if self.broker.pid() is None:
-                self.layout.require_free_port("broker")
-                self.layout.require_free_port("http")
-                self._start_broker(broker_overrides)
+            for broker in self.brokers:
+                if broker.pid() is None:
+                    self._start_broker(broker, broker_overrides)
             missing = [connector for connector in self.connectors if connector.pid() is None]
             if missing and len(missing) == len(self.connectors):
                 self._require_free_mqtt_ports()
@@ -68,13 +68,15 @@ class Stack:
         return ended
 
     def find(self, name, index):
-        """The process that ./dev start and stop name; a further connector is added."""
-        if name == "connector":
-            for connector in self.connectors:
-                if connector.index == index:
-                    return connector
-            return Program(self.layout, "connector", index)
-        for process in (self.postgres, self.apns, self.broker):
+        """The process that ./dev start and stop name; a further broker or connector is added."""
+        if name in ("broker", "connector"):
+            for process in (*self.brokers, *self.connectors):
+                if (process.name, process.index) == (name, index):
+                    return process
+            if name == "broker" and index >= MAX_BROKERS:
+                raise UsageError(f"broker {index}: a stack has {MAX_BROKERS} brokers at most")
+            return Program(self.layout, name, index)
+        for process in (self.postgres, self.apns):
             if name == process.name and index != 0:
                 raise UsageError(f"there is only {name} 0")
             if name == process.name:
@@ -93,14 +95,14 @@ class Stack:
                 process.start()
             elif process is self.apns:
                 self._start_apns()
-            elif process is self.broker:
-                self.layout.require_free_port("broker")
-                self.layout.require_free_port("http")
-                self._start_broker(())
+            elif process.name == "broker":
+                self._start_broker(process, ())
+                self._remember(process)
             else:
                 if not any(connector.pid() for connector in self.connectors):
                     self._require_free_mqtt_ports()
-                self._start_connectors([process], linked=self.broker.pid() is not None)
+                self._start_connectors([process],
+                                       linked=any(broker.pid() for broker in self.brokers))
                 self._remember(process)
         except BaseException:
             interrupt.ignore()
@@ -120,10 +122,12 @@ class Stack:
         for door in MQTT_DOORS:
             self.layout.require_free_port(door)
 
-    def _start_broker(self, overrides):
-        self._started.append(self.broker)
-        self.broker.launch(overrides)
-        self.broker.await_ready()
+    def _start_broker(self, broker, overrides):
+        for door in BROKER_DOORS:
+            self.layout.require_free_port(door, broker.index)
+        self._started.append(broker)
+        broker.launch(overrides)
+        broker.await_ready()
 
     def _start_connectors(self, connectors, linked=True):
         for connector in connectors:
@@ -134,11 +138,12 @@ class Stack:
             if linked:
                 connector.await_linked()
 
-    def _remember(self, connector):
+    def _remember(self, process):
         settings = self.layout.settings
-        if connector.index not in settings["connectors"]:
-            indexes = sorted([*settings["connectors"], connector.index])
-            self.layout.save(dict(settings, connectors=indexes))
+        key = process.name + "s"
+        known = settings.get(key, [0])
+        if process.index not in known:
+            self.layout.save({**settings, key: sorted([*known, process.index])})
 
 
 def end(process):

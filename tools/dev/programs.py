@@ -15,9 +15,7 @@ END_STEPS = ((signal.SIGTERM, 15), (signal.SIGKILL, 10))
 PING_MS = 5000
 
 BROKER_CONFIG = """# Made by ./dev; overwritten at every start of this process.
-listen: {{ endpoint = "tcp://127.0.0.1:{broker_port}"; }};
 database: {{ dsn = "{dsn}"; }};
-http: {{ listen = "127.0.0.1:{http_port}"; }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 plugin_dir = "{build}/plugins";
 plugins = (
@@ -41,7 +39,7 @@ listen: {{
     wss: {{ enabled = true; address = "127.0.0.1"; port = {wss_port}; }};
 }};
 tls: {{ certificates = ( {{ certificate = "{apns_dir}/server.pem"; key = "{apns_dir}/server.key"; }} ); }};
-broker: {{ endpoints = ( "tcp://127.0.0.1:{broker_port}" ); }};
+broker: {{ endpoints = ( {broker_endpoints} ); }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 """
 APNS_CONFIG = """# Made by ./dev; overwritten at every start of this process.
@@ -73,6 +71,9 @@ class Program(Process):
         program = build_dir() / "bin" / PROGRAMS[self.name]
         config = self._write_config()
         sets = [] if self.name == "apns-simulator" else [f"index={self.index}"]
+        if self.name == "broker":
+            sets += [f"listen.endpoint={self._layout.broker_endpoint(self.index)}",
+                     f"http.listen=127.0.0.1:{self._layout.port('http', self.index)}"]
         sets += overrides
         sets += [text.split(":", 1)[1] for text in self._layout.settings["sets"]
                  if text.startswith(self.name + ":")]
@@ -101,7 +102,8 @@ class Program(Process):
         text = CONFIGS[self.name].format(
             apns_dir=quoted(self._layout.apns_dir), apns_port=self._layout.port("apns"),
             apns_control_port=self._layout.port("apns control"),
-            http_port=self._layout.port("http"), broker_port=self._layout.port("broker"),
+            broker_endpoints=", ".join(f'"{self._layout.broker_endpoint(index)}"'
+                                       for index in self._layout.settings.get("brokers", [0])),
             mqtt_port=self._layout.port("mqtt"), mqtts_port=self._layout.port("mqtts"),
             ws_port=self._layout.port("ws"), wss_port=self._layout.port("wss"),
             dsn=quoted(self._layout.dsn()), build=quoted(build_dir()),

@@ -10,7 +10,7 @@ import lifecycle
 import programs
 import test_runner
 from failure import Failure, UsageError
-from layout import DEFAULTS, MAX_PORT_OFFSET, ROOT, Layout, build_dir
+from layout import DEFAULTS, MAX_BROKERS, MAX_PORT_OFFSET, ROOT, Layout, build_dir
 from lifecycle import Stack
 
 MAX_CONNECTORS = 64  # far above what one machine's processors can feed
@@ -59,14 +59,14 @@ def read_arguments(arguments, known):
         elif name == "--connectors":
             options["connectors"] = number(name, value, 1, MAX_CONNECTORS)
         elif name == "--brokers":
-            if number(name, value, 1, MAX_CONNECTORS) != 1:
-                raise UsageError("--brokers: this release has one broker")
+            options["brokers"] = number(name, value, 1, MAX_BROKERS)
     return options, words
 
 
 def settings_of(options):
     settings = {**DEFAULTS, **options}
-    return dict(settings, connectors=list(range(settings["connectors"])))
+    return dict(settings, brokers=list(range(settings["brokers"])),
+                connectors=list(range(settings["connectors"])))
 
 
 def open_stack(options):
@@ -96,13 +96,13 @@ def run(arguments):
     if stack.running():
         raise Failure(f"the stack in {stack.layout.var} is up already; "
                       f"./dev down{stack.layout.var_option()} first")
-    log_start = stack.broker.log_path.stat().st_size if stack.broker.log_path.exists() else 0
+    logs = foreground.Logs(stack.brokers)
     try:
         interrupt.catch()
         with stack.layout.locked():
             stack.up(["log.deliveries=true"])
         foreground.announce(stack)
-        foreground.follow(stack, log_start)
+        foreground.follow(stack, logs)
     except interrupt.Interrupted:
         print("\nstopping")
     finally:
