@@ -154,7 +154,7 @@ END_TEST
 START_TEST(test_leave)
 {
     start(&b, "b");
-    WAIT(a.views == 2);
+    WAIT(a.views == 2 && b.views == 1);
     membership_leave(b.membership);
     WAIT(b.left == 1 && a.views == 3);
     ck_assert_uint_eq(a.view.count, 1);
