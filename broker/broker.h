@@ -56,6 +56,7 @@ struct broker {
     uint32_t last_device_handle;
     STAILQ_HEAD(, user) touched; /* devices to be pumped this turn */
     uint64_t generation;         /* of the view in force; 0 before the first: ownership.h */
+    uint64_t record_generation;  /* of the record that is being dispatched: its sender's view */
     bool suspended;              /* the lease is over: nothing is pushed, no deadline runs */
     void (*on_serving)(struct broker *broker); /* the first view is in force */
 };

@@ -35,6 +35,7 @@ struct bus {
     struct curve_config curve;
     struct peers peers;
     struct peer_list out; /* peers with a frame to send */
+    bool doomed;          /* some peer is */
     struct timer heartbeat, retry;
     uint8_t instance[WIRE_INSTANCE_SIZE];
 };
@@ -106,6 +107,9 @@ static int send_frame(struct bus *bus, struct bytes routing_id, const struct buf
     return zmq_send(bus->socket.router, frame->data, frame->len, ZMQ_DONTWAIT) < 0 ? ERR_CLOSED : 0;
 }
 
+static void refuse(struct bus *bus, struct bytes routing_id, enum wire_refusal reason,
+                   const char *text);
+
 static void unqueue(struct bus *bus, struct peer *peer)
 {
     if (peer->out_queued) {
@@ -153,6 +157,27 @@ static void flush_peer(struct bus *bus, struct peer *peer)
         buf_clear(&peer->out);
 }
 
+void bus_doom(struct broker *broker, struct peer *peer, const char *why)
+{
+    peer->doomed = why;
+    broker->bus->doomed = true;
+}
+
+static void lose_doomed(struct bus *bus)
+{
+    struct peer *peer, *next;
+
+    bus->doomed = false;
+    for (peer = TAILQ_FIRST(&bus->peers.list); peer; peer = next) {
+        next = TAILQ_NEXT(peer, link);
+        if (!peer->doomed)
+            continue;
+        refuse(bus, bytes_of(peer->routing_id, peer->routing_id_len), WIRE_REFUSED_NOT_READY,
+               peer->doomed);
+        lose_peer(bus, peer, peer->doomed);
+    }
+}
+
 /* End of the turn. A peer that is lost while flushing may put records into frames of others that
  * were flushed already: they are in the list again and go out in the next turn, which the posted
  * retry timer guarantees. */
@@ -161,6 +186,8 @@ static void on_turn(void *arg)
     struct bus *bus = arg;
     struct peer *peer, *next;
 
+    if (bus->doomed)
+        lose_doomed(bus);
     for (peer = TAILQ_FIRST(&bus->out); peer; peer = next) {
         next = TAILQ_NEXT(peer, out_link);
         flush_peer(bus, peer);
@@ -295,11 +322,14 @@ static void take_records(struct bus *bus, struct peer *peer, struct bytes routin
             refuse(bus, routing_id, WIRE_REFUSED_NO_HELLO, "a record before HELLO");
             return;
         }
+        bus->broker->record_generation = reader->generation;
         if (dispatch(bus->broker, peer, &record,
                      bytes_of(before.data, before.len - reader->rest.len)) < 0) {
             r = ERR_MALFORMED;
             break;
         }
+        if (peer->doomed)
+            return; /* on_turn ends the link */
     }
     if (r < 0) {
         refuse(bus, routing_id, WIRE_REFUSED_MALFORMED, "malformed record");
@@ -342,6 +372,8 @@ static void take_frame(struct bus *bus, struct bytes routing_id, const char *key
     }
     if (peer)
         peer->last_heard_ms = loop_now_ms(bus->broker->loop);
+    if (peer && peer->doomed)
+        return;
     if (peer && hold(bus, peer, reader.generation, frame))
         return;
     take_records(bus, peer, routing_id, key, &reader);

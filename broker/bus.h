@@ -32,6 +32,7 @@ struct peer {
     struct held_frames held;  /* of a newer view than ours, and what came behind it */
     uint8_t kind;             /* enum wire_peer_kind */
     bool out_queued;
+    const char *doomed; /* bus_doom */
     uint64_t last_heard_ms, last_sent_ms;
     struct session_list sessions;
     uint8_t routing_id_len;
@@ -55,6 +56,10 @@ bool bus_has_keys(const struct broker *broker);
 void bus_view_changed(struct broker *broker, bool everything);
 /* Reads what was held back for the view that is in force now. */
 void bus_take_held(struct broker *broker);
+
+/* Nothing more is read from that peer, and its link ends with this turn, for that reason (a string
+ * that lives on): it announces everything again. */
+void bus_doom(struct broker *broker, struct peer *peer, const char *why);
 
 /* NULL when that connector is gone. */
 struct peer *bus_peer(struct broker *broker, uint64_t id);

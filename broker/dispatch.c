@@ -10,8 +10,11 @@
 #include "broker/session.h"
 #include "broker/subscribe.h"
 #include "broker/unread.h"
+#include "broker/user.h"
 #include "common/auto.h"
 #include "common/log.h"
+
+#include <stdlib.h>
 
 typedef void (*handler_fn)(struct broker *broker, struct peer *peer,
                            const struct wire_record *record, struct bytes raw);
@@ -224,16 +227,28 @@ static struct bytes record_person(const struct wire_record *record)
     }
 }
 
-/* It was sent when the person was ours, as far as its sender knew. No answer: the sender moves it
- * to the new owner when it reads MEMBERS, which is on its way. */
-static bool not_ours(struct broker *broker, const struct wire_record *record)
+/* It was sent when the person was ours, as far as its sender knew. If somebody else has been the
+ * owner since, it counts no more, even if the person is ours again: the sender moves it to the
+ * owner of the view it reads in MEMBERS, behind what came before it, and has no answer until then.
+ * Of a view that is not remembered nobody knows: the sender announces everything again. */
+static bool not_ours(struct broker *broker, struct peer *peer, const struct wire_record *record)
 {
     struct bytes person = record_person(record);
 
-    if (person.len == 0 || ownership_has(broker, person))
+    if (person.len == 0)
         return false;
-    broker->metrics.records_moved++;
-    return true;
+    switch (ownership_since(broker, person, broker->record_generation)) {
+    case OWNERSHIP_HELD:
+        return false;
+    case OWNERSHIP_BROKEN:
+        broker->metrics.records_moved++;
+        return true;
+    case OWNERSHIP_UNKNOWN:
+        if (peer)
+            bus_doom(broker, peer, "it speaks of a view that is long past");
+        return true;
+    }
+    abort();
 }
 
 int dispatch(struct broker *broker, struct peer *peer, const struct wire_record *record,
@@ -245,7 +260,7 @@ int dispatch(struct broker *broker, struct peer *peer, const struct wire_record 
         return ERR_PROTOCOL;
     if (record->type == WIRE_PUSH_GONE && peer->kind != WIRE_PEER_BROKER)
         return ERR_PROTOCOL;
-    if (not_ours(broker, record))
+    if (not_ours(broker, peer, record))
         return 0;
     if (handlers[record->type].conn_bound) {
         user = session_parked_on(broker, peer, record_conn(record));
@@ -256,8 +271,10 @@ int dispatch(struct broker *broker, struct peer *peer, const struct wire_record 
     return 0;
 }
 
-void dispatch_parked(struct broker *broker, uint64_t peer_id, struct bytes raw)
+void dispatch_parked(struct broker *broker, const struct parked *parked)
 {
+    struct bytes raw = bytes_of(parked->record, (uint32_t)parked->len);
+    uint64_t peer_id = parked->peer;
     struct peer *peer = bus_peer(broker, peer_id);
     struct wire_reader reader = {.rest = raw};
     struct wire_record record;
@@ -267,7 +284,8 @@ void dispatch_parked(struct broker *broker, uint64_t peer_id, struct bytes raw)
     if (record.type == WIRE_OPEN || record.type == WIRE_ANNOUNCE || record.type == WIRE_SUBSCRIBE ||
         record.type == WIRE_UNSUBSCRIBE)
         session_unpark(broker, peer_id, record_conn(&record));
-    if (not_ours(broker, &record))
+    broker->record_generation = parked->generation;
+    if (not_ours(broker, peer, &record))
         return;
     if (record.type == WIRE_PUBLISH)
         publish_on_record(broker, peer_id, &record.publish, raw);

@@ -31,14 +31,20 @@
 
 /* How often it is looked whether anybody is linked, in a lease. */
 #define REACH_LOOKS 3
+/* Views that are remembered: what was sent in an older one is still under way only if several
+ * brokers came or went within one delay of the wire. A power of two. */
+#define VIEWS_KEPT 8
 
 struct ownership {
     struct broker *broker;
     struct membership *membership;
     char name[MEMBER_NAME_MAX + 1];
     struct members members; /* in force */
-    unsigned self;          /* this broker's place in them */
-    struct members next;    /* to be put in force, when `waiting` */
+    /* Those before it, without a gap, by their generation modulo VIEWS_KEPT. */
+    struct members past[VIEWS_KEPT];
+    unsigned past_count;
+    unsigned self;       /* this broker's place in them */
+    struct members next; /* to be put in force, when `waiting` */
     bool waiting, fresh;
     bool stale;      /* a batch met the fence: there is a newer view */
     bool lease_held; /* as membership sees it; it counts when no view waits */
@@ -65,6 +71,24 @@ bool ownership_has(const struct broker *broker, struct bytes user)
     const struct ownership *o = broker->ownership;
 
     return o->members.count > 0 && owner_of(&o->members, user) == o->self;
+}
+
+enum ownership_since ownership_since(const struct broker *broker, struct bytes user,
+                                     uint64_t generation)
+{
+    const struct ownership *o = broker->ownership;
+
+    if (!ownership_has(broker, user))
+        return OWNERSHIP_BROKEN;
+    for (uint64_t g = o->members.generation; g-- > generation;) {
+        const struct members *past = &o->past[g % VIEWS_KEPT];
+
+        if (o->members.generation - g > o->past_count)
+            return OWNERSHIP_UNKNOWN;
+        if (strcmp(past->all[owner_of(past, user)].name, o->name) != 0)
+            return OWNERSHIP_BROKEN;
+    }
+    return OWNERSHIP_HELD;
 }
 
 bool ownership_changes(const struct broker *broker)
@@ -99,7 +123,7 @@ static void dispatch_again(struct broker *broker, struct parked_list *list)
 
     while ((parked = STAILQ_FIRST(list))) {
         STAILQ_REMOVE_HEAD(list, link);
-        dispatch_parked(broker, parked->peer, bytes_of(parked->record, (uint32_t)parked->len));
+        dispatch_parked(broker, parked);
         free(parked);
     }
 }
@@ -124,6 +148,19 @@ static void serve(struct ownership *o)
         devices_alert_all(o->broker);
 }
 
+/* The view in force, before another one takes its place. After a start afresh nothing is under way
+ * that was sent before it: all links are new. */
+static void remember(struct ownership *o, bool everything)
+{
+    if (everything) {
+        o->past_count = 0;
+        return;
+    }
+    o->past[o->members.generation % VIEWS_KEPT] = o->members;
+    if (o->past_count < VIEWS_KEPT)
+        o->past_count++;
+}
+
 static void put_in_force(struct ownership *o)
 {
     struct broker *broker = o->broker;
@@ -132,6 +169,7 @@ static void put_in_force(struct ownership *o)
     bool everything = o->fresh || first || o->next.generation != o->members.generation + 1;
     size_t before = users_count(broker);
 
+    remember(o, everything);
     o->members = o->next;
     o->waiting = o->fresh = o->stale = false;
     for (o->self = 0; strcmp(o->members.all[o->self].name, o->name) != 0; o->self++)

@@ -24,6 +24,15 @@ const struct members *ownership_members(const struct broker *broker);
 const char *ownership_name(const struct broker *broker);
 /* This person is ours. */
 bool ownership_has(const struct broker *broker, struct bytes user);
+
+enum ownership_since {
+    OWNERSHIP_HELD,    /* ours in every view since then */
+    OWNERSHIP_BROKEN,  /* somebody else's in one of them, perhaps in the one in force */
+    OWNERSHIP_UNKNOWN, /* ours now, but that view is longer ago than is remembered */
+};
+/* For a record of a sender who had that view. */
+enum ownership_since ownership_since(const struct broker *broker, struct bytes user,
+                                     uint64_t generation);
 /* The store sends nothing now: another view is about to be put in force, or is being read. */
 bool ownership_changes(const struct broker *broker);
 /* A batch met another generation than ours. */

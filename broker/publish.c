@@ -133,7 +133,8 @@ static void forget(struct publishes *publishes, struct message *message)
 }
 
 /* A record that repeats one that is being committed: dispatched again afterwards. */
-static int follow(struct message *message, uint64_t peer, struct bytes raw)
+static int follow(const struct broker *broker, struct message *message, uint64_t peer,
+                  struct bytes raw)
 {
     struct parked *follower = malloc(sizeof(*follower) + raw.len);
     struct parked **last = &message->followers;
@@ -142,6 +143,7 @@ static int follow(struct message *message, uint64_t peer, struct bytes raw)
         return ERR_NO_MEMORY;
     STAILQ_NEXT(follower, link) = NULL;
     follower->peer = peer;
+    follower->generation = broker->record_generation;
     follower->len = raw.len;
     memcpy(follower->record, raw.data, raw.len);
     while (*last)
@@ -337,7 +339,8 @@ void publish_on_record(struct broker *broker, uint64_t peer, const struct wire_p
         broker->metrics.publishes++;
         broker->metrics.publishes_resent += publish->resend;
         same = being_committed(broker->publishes, publish, to);
-        r = same ? follow(same, peer, raw) : store_message(broker, peer, publish, sender, to);
+        r = same ? follow(broker, same, peer, raw)
+                 : store_message(broker, peer, publish, sender, to);
     }
     if (r < 0) {
         broker->metrics.refused++;
@@ -369,7 +372,7 @@ void publish_on_copy(struct broker *broker, uint64_t peer, const struct wire_pub
     } else {
         broker->metrics.copies++;
         same = being_committed(broker->publishes, publish, sender);
-        r = same ? follow(same, peer, raw) : store_copy(broker, peer, publish, sender, to);
+        r = same ? follow(broker, same, peer, raw) : store_copy(broker, peer, publish, sender, to);
     }
     if (r < 0)
         bus_published(broker, peer, publish->token, QUOTA_EXCEEDED);
@@ -382,8 +385,7 @@ static void run_followers(struct broker *broker, struct parked *follower)
     while (follower) {
         struct parked *next = STAILQ_NEXT(follower, link);
 
-        dispatch_parked(broker, follower->peer,
-                        bytes_of(follower->record, (uint32_t)follower->len));
+        dispatch_parked(broker, follower);
         free(follower);
         follower = next;
     }

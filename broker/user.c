@@ -192,6 +192,7 @@ int user_park(struct broker *broker, struct user *user, uint64_t peer, struct by
         return ERR_NO_MEMORY;
     parked->peer = peer;
     parked->since_ms = loop_now_ms(broker->loop);
+    parked->generation = broker->record_generation;
     parked->len = record.len;
     memcpy(parked->record, record.data, record.len);
     user_pin(broker, user);
@@ -227,7 +228,7 @@ void user_loaded(struct broker *broker, struct user *user)
         struct parked *parked = STAILQ_FIRST(&list);
 
         STAILQ_REMOVE_HEAD(&list, link);
-        dispatch_parked(broker, parked->peer, bytes_of(parked->record, (uint32_t)parked->len));
+        dispatch_parked(broker, parked);
         free(parked);
         user_unpin(broker, user);
     }

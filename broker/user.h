@@ -37,6 +37,7 @@ struct parked {
     STAILQ_ENTRY(parked) link;
     uint64_t peer; /* bus peer id, 0 = none */
     uint64_t since_ms;
+    uint64_t generation; /* of the view that its sender had */
     size_t len;
     uint8_t record[];
 };
