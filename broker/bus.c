@@ -40,18 +40,20 @@ struct bus {
     uint8_t instance[WIRE_INSTANCE_SIZE];
 };
 
-void bus_counts(struct broker *broker, unsigned *ret_peers, unsigned *ret_sessions)
+struct bus_counts bus_counts(const struct broker *broker)
 {
+    struct bus_counts counts = {0};
     const struct peer *peer;
     const struct session *session;
 
-    *ret_peers = *ret_sessions = 0;
     TAILQ_FOREACH(peer, &broker->bus->peers.list, link)
     {
-        ++*ret_peers;
+        counts.connectors += peer->kind == WIRE_PEER_CONNECTOR;
+        counts.brokers += peer->kind == WIRE_PEER_BROKER;
         TAILQ_FOREACH(session, &peer->sessions, peer_link)
-        ++*ret_sessions;
+        counts.sessions++;
     }
+    return counts;
 }
 
 struct peer *bus_peer(struct broker *broker, uint64_t id)
@@ -118,13 +120,22 @@ static void unqueue(struct bus *bus, struct peer *peer)
     }
 }
 
+static const char *kind_name(const struct peer *peer)
+{
+    static const char *const names[] = {[WIRE_PEER_CONNECTOR] = "connector",
+                                        [WIRE_PEER_BROKER] = "broker",
+                                        [WIRE_PEER_PROBE] = "probe"};
+
+    return names[peer->kind];
+}
+
 static void lose_peer(struct bus *bus, struct peer *peer, const char *why)
 {
     struct log_subject s = peer_log(peer);
 
     /* a peer without clients harms nobody by going: a health check, a connector that ended well */
     log_line(TAILQ_EMPTY(&peer->sessions) ? LOG_INFO : LOG_WARNING, &s, "lost the %s: %s",
-             peer->kind == WIRE_PEER_BROKER ? "broker" : "connector", why);
+             kind_name(peer), why);
     bus->broker->metrics.links_lost++;
     sessions_lose_all(bus->broker, peer);
     unqueue(bus, peer);
@@ -290,7 +301,7 @@ static struct peer *hello(struct bus *bus, struct bytes routing_id, const char *
     peer->kind = record->kind;
     held_fini(&peer->held); /* came over the old link */
     s = peer_log(peer);
-    log_info(&s, peer->kind == WIRE_PEER_BROKER ? "broker linked" : "connector linked");
+    log_info(&s, "%s linked", kind_name(peer));
     welcome(bus, peer);
     return peer;
 }

@@ -67,8 +67,11 @@ struct peer *bus_peer(struct broker *broker, uint64_t id);
 /* The frame to append records to; it goes out at the end of the turn. */
 struct buf *bus_out(struct broker *broker, struct peer *peer);
 
-/* Connectors linked, and the sessions of all of them. */
-void bus_counts(struct broker *broker, unsigned *ret_peers, unsigned *ret_sessions);
+/* Who is linked to this broker, and the sessions of all of them. */
+struct bus_counts {
+    unsigned connectors, brokers, sessions;
+};
+struct bus_counts bus_counts(const struct broker *broker);
 
 /* Shorthands for answers. */
 void bus_published(struct broker *broker, uint64_t peer_id, uint64_t token, uint8_t reason);

@@ -87,11 +87,10 @@ static void put_retention(struct buf *out, const struct janitor_state *state)
 
 static void put_gauges(struct buf *out, struct broker *broker)
 {
-    unsigned peers, sessions;
+    struct bus_counts counts = bus_counts(broker);
 
-    bus_counts(broker, &peers, &sessions);
-    gauge(out, "beckon_broker_connectors", "connectors linked", peers);
-    gauge(out, "beckon_broker_sessions", "client connections", sessions);
+    gauge(out, "beckon_broker_connectors", "connectors linked", counts.connectors);
+    gauge(out, "beckon_broker_sessions", "client connections", counts.sessions);
     gauge(out, "beckon_broker_users", "people in memory", (double)users_count(broker));
     gauge(out, "beckon_broker_devices", "devices in memory", (double)broker->devices.count);
     gauge(out, "beckon_broker_generation", "generation of ownership", (double)broker->generation);

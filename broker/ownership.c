@@ -31,6 +31,8 @@
 
 /* How often it is looked whether anybody is linked, in a lease. */
 #define REACH_LOOKS 3
+/* The longest that a broker stays away which nobody linked to the last times. */
+#define AWAY_LEASES_MAX 64
 /* Views that are remembered: what was sent in an older one is still under way only if several
  * brokers came or went within one delay of the wire. A power of two. */
 #define VIEWS_KEPT 8
@@ -52,6 +54,8 @@ struct ownership {
     bool cut_off;    /* left, because nobody is linked */
     struct timer reach_timer;
     uint64_t reached_ms; /* monotonic: somebody was linked, or there was nobody else */
+    uint64_t cut_off_ms; /* monotonic */
+    uint64_t away_ms; /* how long to stay away then; 0: somebody has linked since the last time */
     void (*left)(void *arg);
     void *left_arg;
 };
@@ -181,6 +185,8 @@ static void put_in_force(struct ownership *o)
     say_view(o, everything && !first, before - users_count(broker));
     bus_view_changed(broker, everything && !first);
     recover_gained(broker, everything);
+    if (store_ready(broker->store))
+        recover_begin(broker); /* the last of what it waits for may be the first view */
     others_view_changed(broker);
     dispatch_again(broker, &parked);
     bus_take_held(broker);
@@ -200,22 +206,35 @@ static void on_turn(void *arg)
 
 /* --- cut off --- */
 
+/* By others: that this broker reaches them says nothing about who can come to it. */
 static bool reached(const struct ownership *o)
 {
-    unsigned peers, sessions;
+    struct bus_counts counts = bus_counts(o->broker);
 
-    bus_counts(o->broker, &peers, &sessions);
-    return peers > 0 || others_linked(o->broker) > 0 ||
-           membership_last_view(o->membership)->count == 0;
+    return counts.connectors > 0 || counts.brokers > 0;
 }
 
-static void cut_off(struct ownership *o)
+static void cut_off(struct ownership *o, uint64_t now_ms)
 {
-    log_warning(NULL, "neither a connector nor another broker is linked: leaving, so that others "
-                      "serve this broker's people");
+    uint64_t most_ms = (uint64_t)o->broker->options.lease_ms * AWAY_LEASES_MAX;
+
+    log_warning(NULL, "neither a connector nor another broker links to this one: leaving, so that "
+                      "others serve its people");
     o->cut_off = true;
+    o->cut_off_ms = now_ms;
+    o->away_ms = o->away_ms == 0 ? o->broker->options.lease_ms : o->away_ms * 2;
+    if (o->away_ms > most_ms)
+        o->away_ms = most_ms;
     o->broker->generation = 0; /* nothing is stored; all is forgotten with the next view */
     membership_leave(o->membership);
+}
+
+/* Who is no member is linked to by nobody. That it reaches another one is a sign, and no more: if
+ * nobody comes after all, it stays away for longer. When there is nobody else, it is needed. */
+static bool may_return(const struct ownership *o, uint64_t now_ms)
+{
+    return membership_last_view(o->membership)->count == 0 ||
+           (others_linked(o->broker) > 0 && now_ms - o->cut_off_ms >= o->away_ms);
 }
 
 /* A lease and two rounds of membership: one that died, and left this broker alone, is removed by
@@ -227,15 +246,20 @@ static void on_reach_timer(struct timer *timer)
     uint32_t look_ms = o->broker->options.lease_ms / REACH_LOOKS;
 
     loop_timer_add(o->broker->loop, &o->reach_timer, look_ms);
-    if (reached(o) || (!o->cut_off && o->members.count < 2)) {
+    if (o->cut_off) {
+        if (!may_return(o, now_ms))
+            return;
+        o->cut_off = false;
         o->reached_ms = now_ms;
-        if (o->cut_off) {
-            o->cut_off = false;
-            membership_rejoin(o->membership);
-        }
-    } else if (!o->cut_off && o->broker->generation != 0 && !o->left &&
+        membership_rejoin(o->membership);
+    } else if (reached(o)) {
+        o->reached_ms = now_ms;
+        o->away_ms = 0;
+    } else if (o->members.count < 2) {
+        o->reached_ms = now_ms;
+    } else if (o->broker->generation != 0 && !o->left &&
                now_ms - o->reached_ms >= o->broker->options.lease_ms + 2 * look_ms) {
-        cut_off(o);
+        cut_off(o, now_ms);
     }
 }
 

@@ -78,7 +78,11 @@ enum wire_refusal {
     WIRE_REFUSED_KEY = 5        /* the connector's key is not allowed any more */
 };
 
-enum wire_peer_kind { WIRE_PEER_CONNECTOR = 1, WIRE_PEER_BROKER = 2 };
+enum wire_peer_kind {
+    WIRE_PEER_CONNECTOR = 1,
+    WIRE_PEER_BROKER = 2,
+    WIRE_PEER_PROBE = 3 /* looks whether the broker answers, and goes */
+};
 struct wire_hello {
     uint8_t instance[WIRE_INSTANCE_SIZE];
     uint8_t kind;      /* enum wire_peer_kind */

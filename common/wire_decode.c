@@ -132,7 +132,7 @@ static void get_refuse(struct cursor *cursor, struct wire_record *record)
 static void get_hello(struct cursor *cursor, struct wire_record *record)
 {
     get_octets(cursor, record->hello.instance, WIRE_INSTANCE_SIZE);
-    record->hello.kind = get_in(cursor, WIRE_PEER_CONNECTOR, WIRE_PEER_BROKER);
+    record->hello.kind = get_in(cursor, WIRE_PEER_CONNECTOR, WIRE_PEER_PROBE);
     record->hello.name = get_string(cursor);
 }
 

@@ -54,9 +54,11 @@ BEGIN
     RETURN raised;
 END $$;
 
--- No lock: nobody's people move. False when this process is not a member (any more).
+-- No lock: nobody's people move. Nor does it wait for a standby: after a promotion nobody is removed for a whole lease,
+-- however old a renewal the new primary has. False when this process is not a member (any more).
 CREATE FUNCTION beckon_renew(own_name text, own_instance uuid, lease_ms bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM set_config('synchronous_commit', 'local', true);
     UPDATE broker SET lease_until = clock_timestamp() + lease_ms * interval '1 millisecond'
     WHERE name = own_name AND instance = own_instance;
     RETURN FOUND;

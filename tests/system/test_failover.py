@@ -143,7 +143,7 @@ def test_standby_away(replicated_stack, replicas, two):
     connections = replicas.primary.backends()
     said(replicated_stack, "looking whether another server was promoted")
     said(replicated_stack, "goes on waiting: no other server was promoted")
-    assert not ready(replicated_stack)
+    wait_until(lambda: not ready(replicated_stack), "the broker says that it is not ready")
     with pytest.raises(TimeoutError):
         sender.take(p.PUBACK, 2 * TIMEOUT_MS / 1000)
     assert set(replicas.primary.backends()) == set(connections)

@@ -25,8 +25,8 @@ def endpoint(own_stack):
 
 
 def test_link(own_clients, who, endpoint):
-    door = own_clients.connector(f"broker.endpoint={endpoint}")
-    wait_until(lambda: "linked to broker/0" in door.log(), f"a link:\n{door.log()}")
+    door = own_clients.connector(f'broker.endpoints=( "{endpoint}" )')
+    wait_until(lambda: "linked to broker-0" in door.log(), f"a link:\n{door.log()}")
     bob = own_clients.subscriber(who("bob"), sock=door.dial())
     alice = own_clients.peer(who("alice"), sock=door.dial())
     assert alice.publish(f"to/u/{bob.user}", b"six") == 0
@@ -38,5 +38,5 @@ def test_ping(endpoint):
         done = subprocess.run([program("beckonctl"), "ping", "--broker", endpoint, "--timeout",
                                "2000"], capture_output=True, text=True, timeout=DEADLINE_S,
                               check=False)
-        return done.returncode == 0 and "broker/0" in done.stdout
+        return done.returncode == 0 and "broker-0" in done.stdout
     wait_until(answered, "the broker answers")

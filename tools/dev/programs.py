@@ -15,7 +15,9 @@ END_STEPS = ((signal.SIGTERM, 15), (signal.SIGKILL, 10))
 PING_MS = 5000
 
 BROKER_CONFIG = """# Made by ./dev; overwritten at every start of this process.
+listen: {{ endpoint = "{broker_endpoint}"; }};
 database: {{ dsn = "{dsn}"; }};
+http: {{ listen = "127.0.0.1:{http_port}"; }};
 auth: {{ keys = ( {{ kid = "dev"; algorithm = "HS256"; file = "{token_key}"; }} ); }};
 plugin_dir = "{build}/plugins";
 plugins = (
@@ -71,7 +73,7 @@ class Program(Process):
         program = build_dir() / "bin" / PROGRAMS[self.name]
         config = self._write_config()
         sets = [] if self.name == "apns-simulator" else [f"index={self.index}"]
-        if self.name == "broker":
+        if self.name == "broker" and self.index > 0:
             sets += [f"listen.endpoint={self._layout.broker_endpoint(self.index)}",
                      f"http.listen=127.0.0.1:{self._layout.port('http', self.index)}"]
         sets += overrides
@@ -102,6 +104,7 @@ class Program(Process):
         text = CONFIGS[self.name].format(
             apns_dir=quoted(self._layout.apns_dir), apns_port=self._layout.port("apns"),
             apns_control_port=self._layout.port("apns control"),
+            broker_endpoint=self._layout.broker_endpoint(0), http_port=self._layout.port("http"),
             broker_endpoints=", ".join(f'"{self._layout.broker_endpoint(index)}"'
                                        for index in self._layout.settings.get("brokers", [0])),
             mqtt_port=self._layout.port("mqtt"), mqtts_port=self._layout.port("mqtts"),

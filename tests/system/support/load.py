@@ -41,7 +41,7 @@ def load(stack, who):
             if thread.ident:
                 thread.join(PATIENCE_S)
     raise_failures(everyone)
-    check(senders, receivers)
+    check(senders, receivers, stack.brokers)
 
 
 def all_arrived(senders, receivers):

@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 # them.
 BASE_PORTS = (1883, 2197, 2198, 7400, 7432, 7480, 8083, 8084, 8883)
 OFFSETS = range(10000, 32768 - max(BASE_PORTS), 10)
+# Further brokers have the ports after these (broker, HTTP).
+BROKER_PORTS = (7400, 7480)
 
 # initdb, migration and start on a machine that also compiles.
 UP_TIMEOUT_S = 120
@@ -45,20 +47,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def claim_offset():
+def claim_offset(brokers=1):
     """A free port offset, and the locked files that keep parallel runs off its ports: one a port,
     for two offsets may have a port in common."""
+    ports = (*BASE_PORTS, *(port + index for port in BROKER_PORTS for index in range(1, brokers)))
     folder = pathlib.Path(tempfile.gettempdir()) / "beckon-test-ports"
     folder.mkdir(mode=0o777, exist_ok=True)
     for offset in random.sample(OFFSETS, len(OFFSETS)):
         with contextlib.ExitStack() as locks:
             try:
-                for port in BASE_PORTS:
+                for port in ports:
                     lock = open(folder / str(port + offset), "w", encoding="ascii")
                     fcntl.flock(locks.enter_context(lock), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            if all(port_free(port + offset) for port in BASE_PORTS):
+            if all(port_free(port + offset) for port in ports):
                 return offset, locks.pop_all()
     raise RuntimeError("no free port offset")
 
@@ -73,19 +76,25 @@ def process_gone(pid):
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
     except (FileNotFoundError, ProcessLookupError):
         return True
-    return stat.rsplit(")", 1)[1].split()[0] == "Z"
+    if stat.rsplit(")", 1)[1].split()[0] != "Z":
+        return False
+    # its other threads may be ending still, with its sockets
+    with contextlib.suppress(FileNotFoundError):
+        return len(os.listdir(f"/proc/{pid}/task")) <= 1
+    return True
 
 
 class Stack:
-    def __init__(self, connectors=2, sets=()):
+    def __init__(self, connectors=2, sets=(), brokers=1, most_brokers=None):
+        """most_brokers: as many as are ever started."""
         # Not below pytest's own folder, which only its owner may enter: PostgreSQL runs as another
         # user when root runs the tests.
         self.var = pathlib.Path(tempfile.mkdtemp(prefix="beckon-test-"))
         self.var.chmod(0o755)
-        self.offset, self._lock = claim_offset()
+        self.offset, self._lock = claim_offset(most_brokers or brokers)
         self.port = BASE_PORTS[0] + self.offset
         self.ws_port = BASE_PORTS[6] + self.offset
-        self.connectors = connectors
+        self.connectors, self.brokers = connectors, brokers
         self.sets = list(sets)
         self.environment = {}
         self.more_environment = {}   # of all its processes
@@ -104,7 +113,7 @@ class Stack:
     def up(self):
         sets = [word for item in self.sets for word in ("--set", item)]
         self.dev("up", "--port-offset", str(self.offset), "--connectors", str(self.connectors),
-                 *sets)
+                 "--brokers", str(self.brokers), *sets)
         lines = self.dev("env").stdout.splitlines()
         self.environment = dict(shlex.split(line)[0].split("=", 1) for line in lines if line)
         assert int(self.environment["BECKON_MQTT_PORT"]) == self.port
@@ -165,11 +174,16 @@ class Stack:
         running = self.ps()
         for pid in running.values():
             os.kill(pid, signal.SIGCONT)
-        wanted = [("postgres", 0), ("apns-simulator", 0), ("broker", 0)]
+        wanted = [("postgres", 0), ("apns-simulator", 0)]
+        wanted += [("broker", index) for index in range(self.brokers)]
         wanted += [("connector", index) for index in range(self.connectors)]
         for name, index in wanted:
             if (name, index) not in running:
                 self.start(name, index)
+
+    def broker_http(self, index):
+        """Where that broker's HTTP door is."""
+        return f"http://{HOST}:{BROKER_PORTS[1] + self.offset + index}"
 
     def log(self, name, index=0):
         return (self.var / "log" / f"{name}-{index}.log").read_text(errors="replace")
@@ -277,3 +291,45 @@ class ExtraConnector:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class ExtraBroker:
+    """A broker of our own in place of one of a stack's, on its own port, with options of its own."""
+
+    def __init__(self, stack, index):
+        self.stack, self.index, self.port, self.process = stack, index, free_port(), None
+        self.http_port = free_port()
+        self.log_path = stack.var / "log" / f"extra-broker-{self.port}.log"
+
+    def run(self, *sets):
+        command = [str(program("beckon-broker")),
+                   "--config", str(self.stack.var / "etc" / "broker.conf"),
+                   "--set", f"index={self.index}", "--set", f"http.listen={HOST}:{self.http_port}",
+                   "--set", f"listen.endpoint=tcp://{HOST}:{self.port}"]
+        for item in [*self.own_sets(), *sets]:
+            command += ["--set", item]
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log,
+                                            cwd=self.stack.var / "etc")
+        wait_until(self._listening, "the extra broker listens")
+
+    def own_sets(self):
+        """What the stack gives its brokers."""
+        return [item.split(":", 1)[1] for item in self.stack.sets if item.startswith("broker:")]
+
+    def _listening(self):
+        assert self.process.poll() is None, self.log()
+        return "listening on" in self.log()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        if self.process:
+            self.process.wait()
