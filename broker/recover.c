@@ -117,16 +117,16 @@ void recover_loaded(struct broker *broker, struct user *user)
 {
     struct recover *recover = broker->recover;
 
-    if (user->foreign || loop_now_ms(broker->loop) >= recover->gained_until_ms)
-        return;
+    if (user->foreign || user->settling || loop_now_ms(broker->loop) >= recover->gained_until_ms)
+        return; /* of who settles already: a stranger, who got a number */
     user->settling = true;
     user_pin(broker, user);
-    TAILQ_INSERT_TAIL(&recover->settling, user, link);
+    TAILQ_INSERT_TAIL(&recover->settling, user, settling_link);
 }
 
 void recover_forget(struct broker *broker, struct user *user)
 {
-    TAILQ_REMOVE(&broker->recover->settling, user, link);
+    TAILQ_REMOVE(&broker->recover->settling, user, settling_link);
     user->settling = false;
 }
 

@@ -59,7 +59,8 @@ static bool result_ok(struct store *store, const PGresult *result, const char *w
 
 /* --- people --- */
 
-/* Of people of ours that are asked for: of other brokers' people the number is all that is taken. */
+/* Of people of ours that are asked for: of other brokers' people the number is all that is taken.
+ */
 static struct user *own_asked(struct store *store, struct bytes id)
 {
     struct user *user = users_asked(store->broker, id);

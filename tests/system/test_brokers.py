@@ -190,6 +190,22 @@ def test_joins_and_leaves(brokers, deal):
         progress(senders, receivers)
 
 
+def test_strangers_after_a_change(brokers, people, deal):
+    """Who is new while gained people settle gets a number like everybody else."""
+    brokers.start("broker", 2)
+    brokers.signal("broker", 2, signal.SIGTERM)
+    wait_until(lambda: members(brokers) == {2}, "both know of two")
+    peers = [people.subscriber(deal(f"new{number}")) for number in range(10)]
+    for sender, receiver in zip(peers, peers[1:] + peers[:1]):
+        assert sender.publish(f"to/u/{receiver.user}", b"hello") == 0
+    assert [peer.payloads() for peer in peers] == [[b"hello"]] * 10
+    let_pass(SETTLE_MS / 1000 + 0.5)   # they have settled
+    for sender, receiver in zip(peers, peers[1:] + peers[:1]):
+        assert sender.publish(f"to/u/{receiver.user}", b"again") == 0
+    assert [peer.payloads() for peer in peers] == [[b"again"]] * 10
+    assert gauge(brokers, 0, "members") == gauge(brokers, 1, "members") == 2
+
+
 def test_rolling_restart(brokers, deal):
     with load(brokers, deal) as (senders, receivers):
         for index in (0, 1):

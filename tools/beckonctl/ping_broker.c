@@ -34,8 +34,7 @@ static int send_frame(void *socket, const struct buf *frame, struct err_text *et
 
 static int send_hello(void *socket, struct err_text *et)
 {
-    struct wire_hello hello = {.kind = WIRE_PEER_PROBE,
-                               .name = bytes_of_string("beckonctl/ping")};
+    struct wire_hello hello = {.kind = WIRE_PEER_PROBE, .name = bytes_of_string("beckonctl/ping")};
     struct buf frame = {0};
 
     if (getrandom(hello.instance, sizeof(hello.instance), 0) != (ssize_t)sizeof(hello.instance))
