@@ -175,6 +175,7 @@ def test_further_broker_has_doors_of_its_own_and_is_remembered(dev):
     assert "broker 2" in dev.ps()
     config = (dev.var / "etc" / "connector.conf").read_text(encoding="utf-8")
     assert f'"tcp://127.0.0.1:{7402 + dev.offset}"' in config
+    dev("down")
 
 
 def test_further_connector_is_remembered(dev):
