@@ -504,6 +504,7 @@ void bus_take_clients(struct broker *broker, struct curve_clients *clients)
     struct bus *bus = broker->bus;
     struct peer *peer, *next;
 
+    memcpy(clients->brokers_key, bus->curve.clients.brokers_key, CURVE_KEY_SIZE);
     curve_clients_fini(&bus->curve.clients);
     bus->curve.clients = *clients;
     *clients = (struct curve_clients){0};

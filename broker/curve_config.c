@@ -9,8 +9,10 @@
 #include "common/option_group.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zmq.h>
 
 #define SECRET_KEY "listen.curve.secret_key"
 #define CLIENTS "listen.curve.clients"
@@ -31,6 +33,8 @@ const char *curve_clients_find(const struct curve_clients *clients, const char *
         if (strcmp(clients->list[i].public_key, public_key) == 0)
             return clients->list[i].name;
     }
+    if (clients->brokers_key[0] != '\0' && strcmp(clients->brokers_key, public_key) == 0)
+        return "broker";
     return NULL;
 }
 
@@ -135,6 +139,9 @@ int curve_config_read(const struct options *options, const config_t *config,
         memcpy(read.secret_key, key.secret_key, sizeof(read.secret_key));
         curve_key_wipe(&key);
         r = curve_clients_read(options, config, &read.clients, et);
+        if (r == 0 && zmq_curve_public(read.clients.brokers_key, read.secret_key) < 0)
+            r = err_set(et, ERR_SYSTEM, "could not derive the public key of \"%s\": %s", SECRET_KEY,
+                        zmq_strerror(errno));
     }
     if (r == 0)
         *ret_config = read;

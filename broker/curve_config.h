@@ -6,8 +6,10 @@
 #include "broker/options.h"
 #include "common/curve_key.h"
 
-/* The connectors that may link: the files *.pub of a folder. */
+/* Who may link: connectors, whose keys are the files *.pub of a folder, and other brokers, which
+ * have the key pair of this one. */
 struct curve_clients {
+    char brokers_key[CURVE_KEY_SIZE]; /* public; "": no brokers */
     struct curve_client {
         char public_key[CURVE_KEY_SIZE];
         char *name; /* of the file, without .pub: for the log */
@@ -27,7 +29,7 @@ MUST_CHECK int curve_config_read(const struct options *options, const config_t *
 /* Wipes and frees. */
 void curve_config_fini(struct curve_config *config);
 
-/* The clients alone, again. */
+/* The connectors alone, again. */
 MUST_CHECK int curve_clients_read(const struct options *options, const config_t *config,
                                   struct curve_clients *ret_clients, struct err_text *et);
 void curve_clients_fini(struct curve_clients *clients);

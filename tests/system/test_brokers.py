@@ -13,6 +13,7 @@ from conftest import ROUTING
 from support import packets as p
 from support.clients import Clients
 from support.http import Door
+from support.keys import Keys
 from support.load import load, progress
 from support.owner import Deal
 from support.proxy import Proxy
@@ -284,6 +285,39 @@ def test_cut_off_from_everybody_else(brokers, deal):
         door.frozen.clear()
         wait_until(lambda: members(brokers, (0,)) == {2}, "it has joined again", 60)
         progress(senders, receivers)
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+def test_keys(who):
+    """With keys on every link: brokers reach each other as connectors reach them."""
+    keys = Keys()
+    stack = Stack(brokers=2, sets=keys.stack())
+    clients, named = Clients(stack), Deal(who, 2)
+    try:
+        stack.up()
+        wait_until(lambda: linked(stack) == 2, "everybody is linked")
+        assert "key=broker msg=\"broker linked\"" in stack.log("broker", 0)
+        alice = clients.subscriber(named("alice", 0), will=p.Will(f"to/u/{named('bob', 1)}", b"w"))
+        bob = clients.subscriber(named("bob", 1))
+        assert alice.publish(f"to/u/{bob.user}", b"m") == 0
+        assert bob.publish(f"to/u/{alice.user}", b"n") == 0
+        assert bob.payloads() == [b"m"] and alice.payloads() == [b"n"]
+        alice.cut()
+        assert bob.payloads() == [b"w"]   # from broker to broker
+        reload_keys(stack)
+        assert linked(stack) == 2
+    finally:
+        clients.close()
+        stack.destroy()
+        keys.remove()
+
+
+def reload_keys(stack):
+    """SIGHUP, by which the brokers' own key stays good."""
+    for index in (0, 1):
+        stack.signal("broker", index, signal.SIGHUP)
+        wait_until(lambda: "configuration reloaded" in stack.log("broker", index), "SIGHUP")   # noqa: B023
 
 
 # --- pushes --------------------------------------------------------------------------------------

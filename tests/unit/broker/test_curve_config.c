@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #define PUBLIC "e.KueMwYSZOE={P(6x!h-@9Ll9$Tm2e:pk-]IXY?"
 #define SECRET "R-4sK]>?o#<77>=RRC}QZVjn&<9Kq)p@mL/imXbu"
@@ -82,6 +83,20 @@ START_TEST(test_keys)
     ck_assert_str_eq(curve_clients_find(&read_config.clients, PUBLIC), "one");
     ck_assert_str_eq(curve_clients_find(&read_config.clients, OTHER), "two");
     ck_assert_ptr_null(curve_clients_find(&read_config.clients, SECRET));
+    ck_assert_ptr_null(curve_clients_find(&read_config.clients, ""));
+}
+END_TEST
+
+/* Who has this broker's own key pair is another broker, without a file. */
+START_TEST(test_other_brokers)
+{
+    char own[CURVE_KEY_SIZE];
+
+    ck_assert_int_eq(zmq_curve_public(own, SECRET), 0);
+    remove_file("one.pub");
+    ck_assert_msg(curve_config_read(&options, &config, &read_config, &et) == 0, "%s", et.text);
+    ck_assert_uint_eq(read_config.clients.count, 0);
+    ck_assert_str_eq(curve_clients_find(&read_config.clients, own), "broker");
     ck_assert_ptr_null(curve_clients_find(&read_config.clients, ""));
 }
 END_TEST
@@ -166,6 +181,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_keys);
+    tcase_add_test(tcase, test_other_brokers);
     tcase_add_test(tcase, test_what_lies_beside_is_not_let_in);
     tcase_add_test(tcase, test_nobody);
     tcase_add_test(tcase, test_bad_files);
