@@ -15,6 +15,7 @@ from support.clients import Clients
 from support.http import Door
 from support.keys import Keys
 from support.load import load, progress
+from support.netns import Machine
 from support.owner import Deal
 from support.proxy import Proxy
 from support.pushes import LIVE_MS, Apns, mid_of, register
@@ -285,6 +286,62 @@ def test_cut_off_from_everybody_else(brokers, deal):
         door.frozen.clear()
         wait_until(lambda: members(brokers, (0,)) == {2}, "it has joined again", 60)
         progress(senders, receivers)
+
+
+@contextlib.contextmanager
+def on_two_machines(stack):
+    """Broker 1 on a machine of its own, a network namespace; broker 0 where it can be reached from
+    there."""
+    dsn = stack.environment["BECKON_DSN"]
+    port = urllib.parse.urlsplit(dsn).port
+    with contextlib.ExitStack() as undo:
+        machine = Machine()
+        undo.callback(machine.remove)
+        door = Proxy(port, host=machine.database.here)
+        undo.callback(door.close)
+        far = ExtraBroker(stack, 1, machine.bus.there, machine.wrapper())
+        near = ExtraBroker(stack, 0, machine.bus.here)
+        undo.callback(near.close)
+        undo.callback(far.close)
+        stack.stop("broker", 1)
+        far.run("listen.plain=true", "database.dsn=" + dsn.replace(
+            f"127.0.0.1:{port}", f"{machine.database.here}:{door.port}"))
+        wait_until(lambda: members(stack, (0,)) == {2}, "it has joined", REMOVED_S)
+        stack.stop("broker", 0)
+        near.run("listen.plain=true")
+        wait_until(lambda: near_gauge(near, "members") == 2 == near_gauge(near, "connectors"),
+                   "the other one has joined", REMOVED_S)
+        yield machine, near
+
+
+def near_gauge(broker, name):
+    return Door(broker.stack, f"http://{HOST}:{broker.http_port}").metrics()["beckon_broker_" + name, ""]
+
+
+@pytest.fixture(scope="module")
+def plain_stack(request):
+    """Links between machines without keys: the namespaces are ours alone."""
+    stack = Stack(brokers=2, sets=["connector:broker.plain=true",
+                                   f"broker:membership.lease_ms={LEASE_MS}"])
+    try:
+        yield stack.up()
+    finally:
+        stack.destroy(keep=getattr(request.session, "beckon_failed", False))
+
+
+@pytest.mark.parametrize("cable", ["database", "bus"])
+def test_unplugged(plain_stack, who, cable):
+    """A real network that loses everything: of the database, or of connectors and other brokers."""
+    with on_two_machines(plain_stack) as (machine, near):
+        with load(plain_stack, Deal(who, 2)) as (senders, receivers):
+            progress(senders, receivers)
+            getattr(machine, cable).unplug()
+            wait_until(lambda: near_gauge(near, "members") == 1, "broker 0 is alone", REMOVED_S)
+            progress(senders, receivers)
+            getattr(machine, cable).plug()
+            wait_until(lambda: near_gauge(near, "members") == 2, "it has joined again", 60)
+            progress(senders, receivers)
+    plain_stack.heal()
 
 
 # --- keys ----------------------------------------------------------------------------------------

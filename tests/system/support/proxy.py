@@ -8,10 +8,10 @@ from .stack import HOST
 
 
 class Proxy:
-    def __init__(self, port, record=False):
+    def __init__(self, port, record=False, host=HOST):
         self.target = port
         self.recorded = bytearray() if record else None
-        self.listener = socket.create_server((HOST, 0))
+        self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
         self.frozen = threading.Event()
         self._stop = threading.Event()

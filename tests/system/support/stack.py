@@ -296,16 +296,18 @@ class ExtraConnector:
 class ExtraBroker:
     """A broker of our own in place of one of a stack's, on its own port, with options of its own."""
 
-    def __init__(self, stack, index):
+    def __init__(self, stack, index, host=HOST, wrapper=()):
+        """wrapper: the words of a program that runs it."""
+        self.host, self.wrapper = host, wrapper
         self.stack, self.index, self.port, self.process = stack, index, free_port(), None
         self.http_port = free_port()
         self.log_path = stack.var / "log" / f"extra-broker-{self.port}.log"
 
     def run(self, *sets):
-        command = [str(program("beckon-broker")),
+        command = [*self.wrapper, str(program("beckon-broker")),
                    "--config", str(self.stack.var / "etc" / "broker.conf"),
                    "--set", f"index={self.index}", "--set", f"http.listen={HOST}:{self.http_port}",
-                   "--set", f"listen.endpoint=tcp://{HOST}:{self.port}"]
+                   "--set", f"listen.endpoint=tcp://{self.host}:{self.port}"]
         for item in [*self.own_sets(), *sets]:
             command += ["--set", item]
         with open(self.log_path, "wb") as log:
