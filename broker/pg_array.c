@@ -7,7 +7,7 @@
 /* PostgreSQL counts microseconds from 2000-01-01 UTC. */
 #define PG_EPOCH_UNIX_MS 946684800000LL
 
-enum { OFFSET_HAS_NULL = 4, OFFSET_COUNT = 12 };
+enum { OFFSET_HAS_NULL = 4, OFFSET_COUNT = 12, OFFSET_ELEMENTS = 20 };
 
 void pg_array_begin(struct pg_array *array, enum pg_oid element)
 {
@@ -79,6 +79,46 @@ void pg_array_end(struct pg_array *array)
 
     if (buf_ok(&array->buf))
         memcpy(array->buf.data + OFFSET_COUNT, &count, sizeof(count));
+}
+
+/* Where the element begins, or where all of them end. */
+static size_t offset_of(const struct pg_array *array, uint32_t index)
+{
+    size_t at = OFFSET_ELEMENTS;
+
+    for (; index > 0; index--) {
+        uint32_t len;
+
+        memcpy(&len, array->buf.data + at, sizeof(len));
+        len = be32toh(len);
+        at += sizeof(len) + (len == UINT32_MAX ? 0 : len); /* a null has no bytes */
+    }
+    return at;
+}
+
+int pg_array_copy(const struct pg_array *from, uint32_t first, struct pg_array *to)
+{
+    size_t at = offset_of(from, first);
+
+    buf_clear(&to->buf);
+    buf_put(&to->buf, from->buf.data, OFFSET_ELEMENTS);
+    buf_put(&to->buf, from->buf.data + at, from->buf.len - at);
+    to->count = from->count - first;
+    return buf_ok(&to->buf) ? 0 : ERR_NO_MEMORY;
+}
+
+void pg_array_truncate(struct pg_array *array, uint32_t count)
+{
+    array->buf.len = offset_of(array, count);
+    array->count = count;
+}
+
+int64_t pg_array_at(const struct pg_array *array, uint32_t index)
+{
+    uint64_t value;
+
+    memcpy(&value, array->buf.data + offset_of(array, index) + sizeof(uint32_t), sizeof(value));
+    return (int64_t)be64toh(value);
 }
 
 void pg_array_fini(struct pg_array *array)

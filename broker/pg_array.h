@@ -5,6 +5,7 @@
 #define BECKON_BROKER_PG_ARRAY_H
 
 #include "common/buf.h"
+#include "common/err.h"
 #include "common/mid.h"
 
 #include <libpq-fe.h>
@@ -39,6 +40,13 @@ void pg_array_mid(struct pg_array *array, const struct mid *mid);
 void pg_array_time(struct pg_array *array, uint64_t unix_ms);
 /* Writes the element count into the header; afterwards buf holds the parameter. */
 void pg_array_end(struct pg_array *array);
+/* The elements of from, first and later, in place of what is in to. Both may have been ended.
+ * ERR_NO_MEMORY: to holds nothing of use. */
+MUST_CHECK int pg_array_copy(const struct pg_array *from, uint32_t first, struct pg_array *to);
+/* Keeps that many. */
+void pg_array_truncate(struct pg_array *array, uint32_t count);
+/* An element of PG_INT8. */
+int64_t pg_array_at(const struct pg_array *array, uint32_t index);
 void pg_array_fini(struct pg_array *array);
 
 /* Result readers: binary format, caller knows the column's type. NULL reads as 0 / empty. */

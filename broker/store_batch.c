@@ -40,7 +40,8 @@ static void batch_free(struct batch *batch)
     }
     for (size_t i = 0; i < ARRAY_LEN(batch->late); i++)
         pg_array_fini(&batch->late[i]);
-    free(batch->late_users);
+    free(batch->late_cursors.list);
+    free(batch->late_heads.list);
     free(batch->puts);
     free(batch);
 }

@@ -11,8 +11,23 @@
 /* As many as the widest statement has parameters. */
 #define STORE_MAX_PARAMS 17
 
-/* Columns of cursors, cursor moves, unread counts, heads and trace rows. */
-#define STORE_LATE_COLUMNS 25
+/* What nobody waits for, in the order in which it is written. The first column of each is the
+ * person. */
+enum late_part {
+    LATE_CURSORS,
+    LATE_MOVES,
+    LATE_UNREAD, /* all rows of a person are there together, and one of LATE_HEADS in their order */
+    LATE_HEADS,
+    LATE_TRACE,
+    LATE_PARTS
+};
+#define STORE_LATE_COLUMNS 25 /* of all of them */
+
+/* People pinned until the commit, one a row. */
+struct late_users {
+    struct user **list;
+    uint32_t count, cap;
+};
 
 /* One transaction: forming, then waiting, then under way, then recycled. */
 struct batch {
@@ -26,10 +41,8 @@ struct batch {
     bool unknown;   /* ... and no answer ever said that it had failed */
     struct store_op_list ops;
     struct pg_array late[STORE_LATE_COLUMNS]; /* store_late.c: as they were when first sent */
-    struct user **late_users;                 /* pinned until the commit, one a row */
-    uint32_t late_user_count, late_user_cap;
-    uint32_t cursor_count;
-    bool late_taken, moved, unread, traced;
+    struct late_users late_cursors, late_heads;
+    bool late_taken;
     bool piece;        /* of a batch that was cut: takes nothing more */
     unsigned stubborn; /* failures in a row that will not pass */
     bool failed;       /* some statement failed: first error in `error` */
@@ -116,6 +129,23 @@ MUST_CHECK int late_send(struct store *store, struct batch *batch);
 void late_committed(struct broker *broker, struct batch *batch);
 /* As if it had been: what is in it will not be written. */
 void late_forget(struct broker *broker, struct batch *batch);
+/* The columns of a part, and how many rows there are. */
+struct pg_array *late_columns(struct batch *batch, enum late_part part);
+unsigned late_column_count(enum late_part part);
+uint32_t late_rows(const struct batch *batch, enum late_part part);
+/* This person's counts are not written any more, until they are read again. */
+void late_refuse_counts(struct store *store, struct user *user);
+
+/* store_late_cut.c: of a batch that is being cut. */
+bool late_any(const struct batch *batch);
+/* There is more than what is given up at a time. */
+bool late_divides(const struct batch *batch);
+/* Everything goes to a piece that has nothing of it. */
+void late_move(struct batch *from, struct batch *to);
+/* The later part of it does, at most half of what is of one kind. ERR_NO_MEMORY: nothing does. */
+MUST_CHECK int late_cut(struct batch *from, struct batch *to);
+/* The only row, or the only person's counts. */
+void late_give_up(struct store *store, struct batch *batch);
 
 /* Sends what waits (there is some). */
 MUST_CHECK int lookups_send(struct store *store);

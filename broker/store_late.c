@@ -44,19 +44,44 @@ _Static_assert(CURSOR_COLUMNS + MOVE_COLUMNS + UNREAD_COLUMNS + HEAD_COLUMNS + T
                    STORE_LATE_COLUMNS,
                "the arrays of struct batch");
 
+/* How each part becomes a statement. */
+static const struct part {
+    int statement;
+    uint8_t first, count; /* columns */
+} parts[LATE_PARTS] = {
+    [LATE_CURSORS] = {SQL_CURSORS, 0, CURSOR_COLUMNS},
+    [LATE_MOVES] = {SQL_MOVES, CURSOR_COLUMNS, MOVE_COLUMNS},
+    [LATE_UNREAD] = {SQL_UNREAD, CURSOR_COLUMNS + MOVE_COLUMNS, UNREAD_COLUMNS},
+    [LATE_HEADS] = {SQL_COUNTED, CURSOR_COLUMNS + MOVE_COLUMNS + UNREAD_COLUMNS, HEAD_COLUMNS},
+    [LATE_TRACE] = {SQL_TRACE, STORE_LATE_COLUMNS - TRACE_COLUMNS, TRACE_COLUMNS},
+};
+
+struct pg_array *late_columns(struct batch *batch, enum late_part part)
+{
+    return batch->late + parts[part].first;
+}
+
+unsigned late_column_count(enum late_part part)
+{
+    return parts[part].count;
+}
+
+uint32_t late_rows(const struct batch *batch, enum late_part part)
+{
+    return batch->late[parts[part].first].count;
+}
+
 struct columns {
     struct pg_array *cursor, *move, *unread, *head, *trace;
 };
 
 static struct columns columns_of(struct batch *batch)
 {
-    struct columns c = {.cursor = batch->late};
-
-    c.move = c.cursor + CURSOR_COLUMNS;
-    c.unread = c.move + MOVE_COLUMNS;
-    c.head = c.unread + UNREAD_COLUMNS;
-    c.trace = c.head + HEAD_COLUMNS;
-    return c;
+    return (struct columns){.cursor = late_columns(batch, LATE_CURSORS),
+                            .move = late_columns(batch, LATE_MOVES),
+                            .unread = late_columns(batch, LATE_UNREAD),
+                            .head = late_columns(batch, LATE_HEADS),
+                            .trace = late_columns(batch, LATE_TRACE)};
 }
 
 static void on_cursor_timer(struct timer *timer)
@@ -140,7 +165,7 @@ void store_unread_moved(struct broker *broker, struct conversation *conversation
     struct store *store = broker->store;
     struct user *user = conversation->user;
 
-    if (conversation->dirty)
+    if (conversation->dirty || user->counts_refused)
         return;
     conversation->dirty = true;
     if (SLIST_EMPTY(&user->uncounted)) {
@@ -206,7 +231,7 @@ static void take_device(struct batch *batch, struct columns *c, struct device *d
     pg_array_int8(&c->cursor[CURSOR_ACKED], (int64_t)device->acked_seq);
     pg_array_int8(&c->cursor[CURSOR_SENT], (int64_t)device->sent_seq);
     pg_array_int8(&c->cursor[CURSOR_ALERTED], (int64_t)device->alerted_seq);
-    batch->late_users[batch->late_user_count++] = device->user;
+    batch->late_cursors.list[batch->late_cursors.count++] = device->user;
     if (device->acked_seq <= device->moved_from)
         return;
     pg_array_int8(&c->move[MOVE_USER], (int64_t)device->user->no);
@@ -215,7 +240,6 @@ static void take_device(struct batch *batch, struct columns *c, struct device *d
     pg_array_int8(&c->move[MOVE_TO], (int64_t)device->acked_seq);
     pg_array_bytes(&c->move[MOVE_STEP], bytes_of_string(device->acked_by ?: ""));
     device->moved_from = device->acked_seq;
-    batch->moved = true;
 }
 
 /* The head says up to where all of the person's counts go, so they are taken together. */
@@ -237,8 +261,7 @@ static void take_counts(struct store *store, struct batch *batch, struct columns
     store->uncounted_count--;
     pg_array_int8(&c->head[HEAD_USER], (int64_t)user->no);
     pg_array_int8(&c->head[HEAD_COUNTED], (int64_t)user->last_seq);
-    batch->late_users[batch->late_user_count++] = user;
-    batch->unread = true;
+    batch->late_heads.list[batch->late_heads.count++] = user;
 }
 
 static void take_trace(struct columns *c, const struct trace_row *row)
@@ -260,7 +283,6 @@ static void take_cursor(struct store *store, struct batch *batch, struct columns
     store->dirty_count--;
     device->cursor_dirty = false;
     take_device(batch, c, device);
-    batch->cursor_count++;
 }
 
 /* How many rows of one kind this batch takes. */
@@ -279,7 +301,6 @@ static void take_cursors(struct store *store, struct batch *batch, struct column
         take_cursor(store, batch, c, TAILQ_FIRST(&store->dirty));
     for (uint32_t i = 0; i < store->trace_count; i++)
         take_trace(c, &store->traces[i]);
-    batch->traced = store->trace_count > 0;
     store->trace_count = 0;
     store->cursors_due = store->dirty_count > 0;
     loop_timer_cancel(store->broker->loop, &store->cursor_timer);
@@ -296,18 +317,17 @@ static void take_unread(struct store *store, struct batch *batch, struct columns
 }
 
 /* A place for each user that this batch may have to unpin. */
-static int reserve_users(struct store *store, struct batch *batch)
+static int reserve_users(struct late_users *users, uint32_t count)
 {
-    uint32_t users = store->dirty_count + store->uncounted_count;
     struct user **grown;
 
-    if (users <= batch->late_user_cap)
+    if (count <= users->cap)
         return 0;
-    grown = realloc(batch->late_users, users * sizeof(struct user *));
+    grown = realloc(users->list, count * sizeof(struct user *));
     if (!grown)
         return ERR_NO_MEMORY;
-    batch->late_users = grown;
-    batch->late_user_cap = users;
+    users->list = grown;
+    users->cap = count;
     return 0;
 }
 
@@ -341,8 +361,10 @@ static void take_awaited(struct store *store, struct batch *batch, struct column
 static int take(struct store *store, struct batch *batch)
 {
     struct columns c = columns_of(batch);
-    int r = reserve_users(store, batch);
+    int r = reserve_users(&batch->late_cursors, store->dirty_count);
 
+    if (r == 0)
+        r = reserve_users(&batch->late_heads, store->uncounted_count);
     if (r < 0)
         return r;
     batch->late_taken = true;
@@ -360,34 +382,49 @@ static int take(struct store *store, struct batch *batch)
 
 int late_send(struct store *store, struct batch *batch)
 {
-    struct columns c = columns_of(batch);
-    struct pg *pg = store->writer;
     bool wanted = late_is_due(store) || !STAILQ_EMPTY(&batch->ops);
     int r = batch->late_taken || batch->piece || !wanted ? 0 : take(store, batch);
 
-    if (r == 0 && batch->cursor_count > 0)
-        r = store_query(pg, SQL_CURSORS, c.cursor, CURSOR_COLUMNS, batch_on_statement, batch);
-    if (r == 0 && batch->moved)
-        r = store_query(pg, SQL_MOVES, c.move, MOVE_COLUMNS, batch_on_statement, batch);
-    if (r == 0 && batch->unread)
-        r = store_query(pg, SQL_UNREAD, c.unread, UNREAD_COLUMNS, batch_on_statement, batch);
-    if (r == 0 && batch->unread)
-        r = store_query(pg, SQL_COUNTED, c.head, HEAD_COLUMNS, batch_on_statement, batch);
-    if (r == 0 && batch->traced)
-        r = store_query(pg, SQL_TRACE, c.trace, TRACE_COLUMNS, batch_on_statement, batch);
+    for (int part = 0; part < LATE_PARTS && r == 0; part++) {
+        if (late_rows(batch, part) > 0)
+            r = store_query(store->writer, parts[part].statement, late_columns(batch, part),
+                            parts[part].count, batch_on_statement, batch);
+    }
     return r;
 }
 
 void late_committed(struct broker *broker, struct batch *batch)
 {
-    broker->metrics.cursor_writes += batch->cursor_count;
+    broker->metrics.cursor_writes += late_rows(batch, LATE_CURSORS);
     late_forget(broker, batch);
+}
+
+static void unpin(struct broker *broker, struct late_users *users)
+{
+    for (uint32_t i = 0; i < users->count; i++)
+        user_unpin(broker, users->list[i]);
+    users->count = 0;
 }
 
 void late_forget(struct broker *broker, struct batch *batch)
 {
-    for (uint32_t i = 0; i < batch->late_user_count; i++)
-        user_unpin(broker, batch->late_users[i]);
-    batch->late_user_count = batch->cursor_count = 0;
-    batch->late_taken = batch->moved = batch->unread = batch->traced = false;
+    unpin(broker, &batch->late_cursors);
+    unpin(broker, &batch->late_heads);
+    for (size_t i = 0; i < ARRAY_LEN(batch->late); i++)
+        batch->late[i].count = 0;
+    batch->late_taken = false;
+}
+
+void late_refuse_counts(struct store *store, struct user *user)
+{
+    user->counts_refused = true;
+    if (SLIST_EMPTY(&user->uncounted))
+        return;
+    while (!SLIST_EMPTY(&user->uncounted)) {
+        SLIST_FIRST(&user->uncounted)->dirty = false;
+        SLIST_REMOVE_HEAD(&user->uncounted, dirty_link);
+    }
+    TAILQ_REMOVE(&store->uncounted, user, uncounted_link);
+    store->uncounted_count--;
+    user_unpin(store->broker, user);
 }

@@ -73,14 +73,12 @@ static void add_cursor(struct pg_array *c, const struct device *device)
     pg_array_int8(&c[LEFT_ALERTED], (int64_t)device->alerted_seq);
 }
 
-/* What a batch that was not committed has taken. Its rows of the trace stay in it: they say what
- * happened, whoever owns whom. */
-static void late_leave(struct store *store, struct batch *batch, struct pg_array *c)
+static void pinned_leave(struct store *store, struct late_users *users, struct pg_array *c)
 {
     struct broker *broker = store->broker;
 
-    for (uint32_t i = 0; i < batch->late_user_count; i++) {
-        struct user *user = batch->late_users[i];
+    for (uint32_t i = 0; i < users->count; i++) {
+        struct user *user = users->list[i];
         struct device *device;
 
         TAILQ_FOREACH(device, &user->devices, link)
@@ -94,8 +92,19 @@ static void late_leave(struct store *store, struct batch *batch, struct pg_array
             unread_write_again(broker, user);
         user_unpin(broker, user);
     }
-    batch->late_user_count = batch->cursor_count = 0;
-    batch->unread = false;
+    users->count = 0;
+}
+
+/* What a batch that was not committed has taken. Its rows of the trace stay in it: they say what
+ * happened, whoever owns whom. */
+static void late_leave(struct store *store, struct batch *batch, struct pg_array *c)
+{
+    static const enum late_part left[] = {LATE_CURSORS, LATE_UNREAD, LATE_HEADS};
+
+    pinned_leave(store, &batch->late_cursors, c);
+    pinned_leave(store, &batch->late_heads, c);
+    for (size_t i = 0; i < ARRAY_LEN(left); i++)
+        late_columns(batch, left[i])->count = 0;
 }
 
 static void on_cursors(void *arg, const PGresult *result)

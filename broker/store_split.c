@@ -2,9 +2,12 @@
  *
  * Everything that reaches the store was checked, so this should not happen; if it does all the
  * same, one row would keep everybody's messages from being written, for ever. So a batch that was
- * refused STUBBORN_TRIES times with an error that does not pass is cut: messages, then small
- * writes, then what nobody waits for, each in halves, until what is refused stands alone and is
- * given up. The pieces keep their order. Cost: a reconnection for each cut, some 15 in all. */
+ * refused STUBBORN_TRIES times with an error that does not pass is cut: messages, then what nobody
+ * waits for, then small writes, each in halves, until what is refused stands alone and is given up.
+ * The pieces keep their order. Small writes come last because the end of a session, once it is
+ * committed, lets a connector forget what was acknowledged: the cursors go before it. (In a whole
+ * batch the order does not matter; cursors and counts are of rows that were there before.) Cost: a
+ * reconnection for each cut, some 15 in all. */
 #include "broker/publish.h"
 #include "broker/sqlstate.h"
 #include "broker/store_internal.h"
@@ -34,25 +37,6 @@ static struct batch *piece_behind(struct store *store, struct batch *batch)
     piece->stubborn = batch->stubborn = STUBBORN_TRIES - 1;
     TAILQ_INSERT_AFTER(&store->batches, batch, piece, link);
     return piece;
-}
-
-static void move_late(struct batch *from, struct batch *to)
-{
-    for (size_t i = 0; i < ARRAY_LEN(from->late); i++) {
-        to->late[i] = from->late[i];
-        from->late[i] = (struct pg_array){0};
-    }
-    to->late_users = from->late_users;
-    to->late_user_count = from->late_user_count;
-    to->late_user_cap = from->late_user_cap;
-    to->cursor_count = from->cursor_count;
-    to->late_taken = from->late_taken;
-    to->moved = from->moved;
-    to->unread = from->unread;
-    to->traced = from->traced;
-    from->late_users = NULL;
-    from->late_user_count = from->late_user_cap = from->cursor_count = 0;
-    from->late_taken = from->moved = from->unread = from->traced = false;
 }
 
 /* The middle of the puts, where an original stands; 0: there is but one. */
@@ -143,50 +127,43 @@ static void give_up_op(struct store *store, struct batch *batch)
     ops_finish(store->broker, batch);
 }
 
-/* The trace first: it has words of plugins in it. */
-static void give_up_late(struct store *store, struct batch *batch)
-{
-    bool trace = batch->traced;
-
-    log_error(NULL, "the database refuses %s, given up: %s",
-              trace ? "the trace of some deliveries" : "cursors or unread counts", batch->error);
-    store->broker->metrics.writes_given_up++;
-    if (trace) {
-        batch->traced = false;
-        return;
-    }
-    late_forget(store->broker, batch);
-}
-
 /* --- cutting --- */
+
+/* What comes behind the first of the three kinds that are in it. */
+static void part_kinds(struct batch *batch, struct batch *piece)
+{
+    move_ops(batch, count_ops(batch), piece);
+    if (batch->put_count > 0)
+        late_move(batch, piece);
+}
 
 static void cut(struct store *store, struct batch *batch)
 {
     uint32_t ops = count_ops(batch), at = middle(batch);
-    bool many = (batch->put_count > 0) + (ops > 0) + batch->late_taken > 1;
+    bool late = late_any(batch);
+    bool many = (batch->put_count > 0) + (ops > 0) + late > 1;
     struct batch *piece;
 
-    if (!many && at == 0 && ops <= 1) {
+    if (!many && at == 0 && ops <= 1 && !late_divides(batch)) {
         if (batch->put_count > 0)
             give_up_put(store, batch);
         else if (ops > 0)
             give_up_op(store, batch);
-        else if (batch->late_taken)
-            give_up_late(store, batch);
+        else
+            late_give_up(store, batch);
         return;
     }
     piece = piece_behind(store, batch);
     if (!piece)
         return;
-    if (many) {
-        if (batch->put_count > 0)
-            move_ops(batch, ops, piece);
-        move_late(batch, piece);
-    } else if (at > 0) {
+    if (many)
+        part_kinds(batch, piece);
+    else if (at > 0)
         move_puts(batch, at, piece);
-    } else {
+    else if (ops > 0)
         move_ops(batch, ops / 2, piece);
-    }
+    else if (late_cut(batch, piece) < 0)
+        log_error(NULL, "out of memory, a batch is not cut");
 }
 
 void batch_refused(struct store *store, struct batch *batch)

@@ -14,7 +14,13 @@
 #include <stdlib.h>
 
 /* MQTT 5.0 section 2.4 */
-enum { SUCCESS = 0x00, NOT_AUTHORIZED = 0x87, TOPIC_INVALID = 0x90, QUOTA_EXCEEDED = 0x97 };
+enum {
+    SUCCESS = 0x00,
+    UNSPECIFIED_ERROR = 0x80,
+    NOT_AUTHORIZED = 0x87,
+    TOPIC_INVALID = 0x90,
+    QUOTA_EXCEEDED = 0x97
+};
 
 struct key {
     uint64_t no;
@@ -203,9 +209,16 @@ void unread_on_shown(struct broker *broker, uint64_t peer, const struct wire_sho
 }
 
 /* The cursors of reading are written: the client may forget it. */
-static void on_written(struct broker *broker, struct store_op *op)
+static void on_read_written(struct broker *broker, struct store_op *op)
 {
-    bus_published(broker, op->arg_peer, op->arg_token, SUCCESS);
+    bool refused = op->failed || op->user->counts_refused;
+
+    bus_published(broker, op->arg_peer, op->arg_token, refused ? UNSPECIFIED_ERROR : SUCCESS);
+}
+
+static void on_shown_written(struct broker *broker, struct store_op *op)
+{
+    bus_published(broker, op->arg_peer, op->arg_token, op->failed ? UNSPECIFIED_ERROR : SUCCESS);
 }
 
 static void answer_when_written(struct broker *broker, const struct lookup *lookup)
@@ -216,7 +229,7 @@ static void answer_when_written(struct broker *broker, const struct lookup *look
         bus_published(broker, lookup->peer, lookup->token, QUOTA_EXCEEDED);
         return;
     }
-    op->done = on_written;
+    op->done = lookup->conversation != 0 ? on_read_written : on_shown_written;
     op->arg_peer = lookup->peer;
     op->arg_token = lookup->token;
     store_op_add(broker, op);
@@ -254,6 +267,10 @@ void unread_looked_up(struct broker *broker, struct lookup *lookup, uint64_t seq
 {
     struct user *user = lookup->user;
 
+    if (user->counts_refused && lookup->conversation != 0) {
+        user->counts_refused = false; /* what was refused may be over: a try a request */
+        unread_write_again(broker, user);
+    }
     if (seq != 0 && lookup->conversation != 0)
         was_read(broker, lookup, seq, later);
     else if (seq != 0)

@@ -69,6 +69,40 @@ START_TEST(times_count_from_2000)
 }
 END_TEST
 
+START_TEST(the_end_of_an_array_becomes_one)
+{
+    struct pg_array a = {0}, b = {0};
+
+    pg_array_begin(&a, PG_TEXT);
+    pg_array_bytes(&a, bytes_of_string("ab"));
+    pg_array_null(&a);
+    pg_array_bytes(&a, bytes_of_string("c"));
+    pg_array_end(&a);
+    pg_array_begin(&b, PG_INT8); /* what was in it does not matter */
+    pg_array_int8(&b, 1);
+    ck_assert_int_eq(pg_array_copy(&a, 1, &b), 0);
+    pg_array_truncate(&a, 1);
+    ck_assert_uint_eq(a.count, 1);
+    expect(&a, HEAD("00000001", "00000019", "00000001") "000000026162");
+    ck_assert_uint_eq(b.count, 2);
+    expect(&b, HEAD("00000001", "00000019", "00000002") "ffffffff"
+                                                        "0000000163");
+}
+END_TEST
+
+START_TEST(numbers_are_read_back)
+{
+    struct pg_array a = {0};
+
+    pg_array_begin(&a, PG_INT8);
+    pg_array_int8(&a, 1);
+    pg_array_int8(&a, -2);
+    ck_assert_int_eq(pg_array_at(&a, 0), 1);
+    ck_assert_int_eq(pg_array_at(&a, 1), -2);
+    pg_array_fini(&a);
+}
+END_TEST
+
 START_TEST(empty_array_has_count_zero)
 {
     struct pg_array a = {0};
@@ -87,6 +121,8 @@ int main(void)
     tcase_add_test(tcase, nulls_are_flagged);
     tcase_add_test(tcase, begin_again_forgets);
     tcase_add_test(tcase, times_count_from_2000);
+    tcase_add_test(tcase, the_end_of_an_array_becomes_one);
+    tcase_add_test(tcase, numbers_are_read_back);
     tcase_add_test(tcase, empty_array_has_count_zero);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

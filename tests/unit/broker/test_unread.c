@@ -20,7 +20,13 @@
 #define ASKED_MAX 8
 
 /* MQTT 5.0 section 2.4 */
-enum { SUCCESS = 0x00, NOT_AUTHORIZED = 0x87, QUOTA_EXCEEDED = 0x97, NO_ANSWER = 0xff };
+enum {
+    SUCCESS = 0x00,
+    UNSPECIFIED_ERROR = 0x80,
+    NOT_AUTHORIZED = 0x87,
+    QUOTA_EXCEEDED = 0x97,
+    NO_ANSWER = 0xff
+};
 
 static struct broker broker;
 static struct user *bob, *alice;
@@ -348,6 +354,26 @@ START_TEST(reading_never_goes_back)
 }
 END_TEST
 
+/* What the database refuses is said to whoever reads, and tried again when they repeat it. */
+START_TEST(a_reading_that_is_not_written_is_not_acknowledged)
+{
+    came(WIRE_BODY_USER, ALICE_NO);
+    came(WIRE_BODY_USER, CAROL_NO);
+    read_of(WIRE_TO_USER, "alice");
+    found(1, 0);
+    bob->counts_refused = true; /* as store_late_cut.c does */
+    written();
+    answered(5, UNSPECIFIED_ERROR);
+    answer = NO_ANSWER;
+    moved = 0;
+    read_of(WIRE_TO_USER, "alice");
+    found(1, 0);
+    ck_assert_uint_eq(moved, 2); /* all that the head will say is counted */
+    written();
+    answered(5, SUCCESS);
+}
+END_TEST
+
 START_TEST(a_message_that_is_not_there_reads_nothing)
 {
     came(WIRE_BODY_USER, ALICE_NO);
@@ -481,6 +507,7 @@ int main(void)
     tcase_add_test(tcase, read_up_to_a_message);
     tcase_add_test(tcase, what_comes_while_it_is_looked_up_counts);
     tcase_add_test(tcase, reading_never_goes_back);
+    tcase_add_test(tcase, a_reading_that_is_not_written_is_not_acknowledged);
     tcase_add_test(tcase, a_message_that_is_not_there_reads_nothing);
     tcase_add_test(tcase, two_readings_at_once);
     tcase_add_test(tcase, groups_and_bad_names_are_refused);
