@@ -9,6 +9,7 @@
 #include "broker/push.h"
 #include "broker/store_internal.h"
 #include "broker/store_sql.h"
+#include "broker/unread.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -179,6 +180,8 @@ static void on_unread(void *arg, const PGresult *result)
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_READ),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_COUNT)))
             user->load_failed = true;
+        if (user && pg_get_bool(result, row, LOAD_UNREAD_SINCE))
+            user->counted_since = true;
     }
 }
 
@@ -195,7 +198,7 @@ static void finish_loads(struct store *store, bool ok)
             TAILQ_INSERT_HEAD(&loaded, user, link);
         } else {
             user->no = 0;
-            user->load_failed = false;
+            user->load_failed = user->counted_since = false;
             unread_forget_user(store->broker, user);
             TAILQ_INSERT_HEAD(&store->load_queue, user, link);
         }
@@ -203,6 +206,10 @@ static void finish_loads(struct store *store, bool ok)
     while ((user = TAILQ_FIRST(&loaded))) {
         TAILQ_REMOVE(&loaded, user, link);
         store->broker->metrics.user_loads++;
+        /* a head that moves on leaves out what was counted now and is not written */
+        if (user->counted_since)
+            unread_write_again(store->broker, user);
+        user->counted_since = false;
         user_loaded(store->broker, user);
     }
 }

@@ -186,13 +186,15 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
                    " $5::text[]) AS t",
                    5},
 
-    /* $1 user_no $2 is_group $3 conversation $4 read_seq $5 unread, arrays. */
+    /* $1 user_no $2 is_group $3 conversation $4 read_seq $5 unread, arrays. Of a conversation that
+     * had nothing unread when its person was loaded the broker does not know read_seq. */
     [SQL_UNREAD] =
         {"unread",
          "INSERT INTO conversation (user_no, is_group, conversation, read_seq, unread)"
          " SELECT * FROM unnest($1::int8[], $2::bool[], $3::int8[], $4::int8[], $5::int8[])"
          " ON CONFLICT (user_no, is_group, conversation) DO UPDATE"
-         " SET read_seq = excluded.read_seq, unread = excluded.unread",
+         " SET read_seq = greatest(conversation.read_seq, excluded.read_seq),"
+         " unread = excluded.unread",
          5},
 
     /* $1 user_no $2 counted_seq, arrays. */
@@ -276,15 +278,15 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          " WHERE u.user_id = ANY ($1::text[])",
          1},
 
-    /* $1 user ids. What is unread as last written, and what came since. */
+    /* $1 user ids. What is unread as last written, and what came since (and is not written). */
     [SQL_LOAD_UNREAD] =
         {"load_unread",
          "WITH wanted AS MATERIALIZED (SELECT u.user_no, u.user_id FROM users u"
          "  WHERE u.user_id = ANY ($1::text[]))"
-         " SELECT w.user_id, c.is_group, c.conversation, c.read_seq, c.unread FROM wanted w"
+         " SELECT w.user_id, c.is_group, c.conversation, c.read_seq, c.unread, false FROM wanted w"
          " JOIN conversation c ON c.user_no = w.user_no AND c.unread > 0"
          " UNION ALL"
-         " SELECT w.user_id, b.kind = 2, b.conversation, 0::int8, b.n FROM wanted w"
+         " SELECT w.user_id, b.kind = 2, b.conversation, 0::int8, b.n, true FROM wanted w"
          " LEFT JOIN user_head h ON h.user_no = w.user_no"
          " CROSS JOIN LATERAL (SELECT i.kind, i.conversation, count(*) AS n FROM inbox i"
          "  WHERE i.user_no = w.user_no AND i.seq > coalesce(h.counted_seq, 0)"

@@ -53,6 +53,7 @@ struct user {
     bool settling; /* recover.c: gained a moment ago, nothing is pushed yet */
     bool touched;  /* in the list of users whose devices are to be pumped this turn */
     bool numbered; /* gets a row if there is none */
+    bool counted_since;     /* while it loads: of unread counts some are not written */
     bool counts_refused;    /* by the database, for good: unread counts are not written */
     bool load_failed;       /* out of memory for some row: asked for again */
     uint16_t op_statement;  /* store_plan.c, while it plans; else 0 */
