@@ -2,7 +2,6 @@
 then they are refused (0x97); memory stays bounded, service resumes by itself, and nothing that was
 acknowledged is missing or there twice."""
 import contextlib
-import json
 
 import psycopg2
 import pytest
@@ -151,41 +150,4 @@ def test_slow(trouble_stack, people):
         bound = 2 * 64 * MIB if process[0] == "connector" else 4 * 64 * MIB
         assert after[process] - bytes_before < bound, (process, bytes_before, after[process])
     assert receiver.payloads(1) == [b"under way"]
-    receiver.quiet()
-
-
-def given_up(stack):
-    return Door(stack).metrics()["beckon_broker_writes_given_up_total", ""]
-
-
-def test_poison(own_stack, own_clients, who):
-    """A row that the database refuses whatever happens stands for all we did not think of: it alone
-    is refused, and what came with it is stored, once and in order."""
-    receiver, sender = own_clients.subscriber(who("bob")), own_clients.peer(who("alice"))
-    to = f"to/u/{receiver.user}"
-    before = given_up(own_stack)
-    assert sender.publish(to, b"before") == 0
-    assert receiver.payloads(1) == [b"before"]
-    with superuser(own_stack) as database:
-        database.execute("ALTER TABLE inbox ADD CONSTRAINT poison CHECK (payload <> 'poison') NOT VALID")
-        database.execute("ALTER TABLE push ADD CONSTRAINT poison CHECK (token <> 'abcd') NOT VALID")
-        try:
-            database.execute("BEGIN; LOCK TABLE inbox IN SHARE MODE")
-            payloads = [b"%d" % number for number in range(12)]
-            payloads[7] = b"poison"
-            pids = [sender.post(to, payload) for payload in payloads]
-            database.execute("COMMIT")
-            reasons = [sender.take(p.PUBACK, 30, pid).reason for pid in pids]
-            assert reasons == [0] * 7 + [0x80] + [0] * 4
-            assert receiver.payloads(11) == payloads[:7] + payloads[8:]
-            push = json.dumps({"provider": "apns", "token": "abcd", "topic": "org.example.app",
-                               "environment": "development"}).encode()
-            assert sender.publish("me/push", push, timeout_s=30) == 0x83
-        finally:
-            database.execute("ALTER TABLE inbox DROP CONSTRAINT poison")
-            database.execute("ALTER TABLE push DROP CONSTRAINT poison")
-    said(own_stack, "the database refuses a message, given up")
-    assert given_up(own_stack) == before + 2
-    assert sender.publish(to, b"after") == 0
-    assert receiver.payloads(1) == [b"after"]
     receiver.quiet()
