@@ -11,6 +11,7 @@
 
 #include "broker/membership_sql.h"
 #include "broker/pg_array.h"
+#include "broker/pg_target.h"
 #include "common/auto.h"
 #include "common/log.h"
 
@@ -36,6 +37,7 @@ struct membership {
     struct members view;                        /* as last read */
     uint8_t own_instance[MEMBER_INSTANCE_SIZE]; /* of this broker's name in it */
     uint64_t told_generation;                   /* of the last on_view */
+    uint64_t floor;                             /* to be exceeded by joining; 0 = none */
     bool wanted;                                /* to be a member; else to leave */
     bool member;                                /* joined, and not found otherwise since */
     bool fresh;                                 /* joined since the last on_view */
@@ -123,9 +125,19 @@ static void on_joined(void *arg, const PGresult *result)
 
     if (!succeeded(m, result, "join the brokers"))
         return;
+    if ((uint64_t)pg_get_int8(result, 0, 0) <= m->floor) {
+        m->failed = true; /* it could not be raised: joins once more */
+        return;
+    }
     m->member = m->fresh = m->renewed = true;
+    m->floor = 0;
     log_info(NULL, "joined the brokers as \"%s\": generation of ownership is %lld", m->config.name,
              (long long)pg_get_int8(result, 0, 0));
+}
+
+static void on_floor(void *arg, const PGresult *result)
+{
+    IGNORE_RESULT(succeeded(arg, result, "raise the generation of ownership"));
 }
 
 static void on_renewed(void *arg, const PGresult *result)
@@ -180,6 +192,7 @@ static void on_members(void *arg, const PGresult *result)
         m->failed = true;
         return;
     }
+    pg_target_waits(m->config.target, pg_get_bool(result, 0, MEMBERS_SYNCHRONOUS));
     m->view.generation = (uint64_t)pg_get_int8(result, 0, MEMBERS_GENERATION);
     m->view.count = 0;
     for (int row = 0; row < PQntuples(result); row++) {
@@ -216,10 +229,24 @@ static int query_remove(struct membership *m)
     return r < 0 ? r : pg_sync(m->pg, NULL, NULL);
 }
 
+/* A transaction of its own: it holds the row that whoever joins writes to, and they have the lock.
+ */
+static int query_floor(struct membership *m)
+{
+    uint64_t floor = htobe64(m->floor);
+    const char *values[1] = {(const char *)&floor};
+    const int lengths[1] = {sizeof(floor)};
+    int r = pg_query(m->pg, SQL_MEMBERS_FLOOR, values, lengths, on_floor, m);
+
+    return r < 0 ? r : pg_sync(m->pg, NULL, NULL);
+}
+
 static int send_round(struct membership *m)
 {
-    int r = 0;
+    int r = m->wanted && !m->member && m->floor > 0 ? query_floor(m) : 0;
 
+    if (r < 0)
+        return r;
     if (!m->wanted && m->member)
         r = query_self(m, SQL_MEMBERS_LEAVE, NULL, on_left);
     else if (!m->wanted)
@@ -353,6 +380,17 @@ void membership_look(struct membership *m)
 void membership_leave(struct membership *m)
 {
     m->wanted = m->left_told = false;
+    round_run(m);
+}
+
+void membership_start_over(struct membership *m, uint64_t generation)
+{
+    uint64_t seen =
+        m->view.generation > m->told_generation ? m->view.generation : m->told_generation;
+
+    m->floor = generation > seen ? generation : seen;
+    m->member = m->fresh = false;
+    m->steady_ms = 0;
     round_run(m);
 }
 

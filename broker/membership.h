@@ -50,6 +50,9 @@ void membership_look(struct membership *m);
 /* Ceases to be a member; on_left follows, also when it was none. While there is no database it
  * comes when there is one again. */
 void membership_leave(struct membership *m);
+/* Joins anew, with a generation above `generation` and all that were seen: the database is an older
+ * copy of the one it was a member in. */
+void membership_start_over(struct membership *m, uint64_t generation);
 /* Is a member again as soon as possible, after membership_leave. */
 void membership_rejoin(struct membership *m);
 

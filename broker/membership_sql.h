@@ -6,6 +6,7 @@
 
 enum sql_membership {
     SQL_MEMBERS_LISTEN,
+    SQL_MEMBERS_FLOOR,
     SQL_MEMBERS_JOIN,
     SQL_MEMBERS_RENEW,
     SQL_MEMBERS_LEAVE,
@@ -15,7 +16,13 @@ enum sql_membership {
 };
 
 /* Of SQL_MEMBERS_READ: at least one row; name is null when there are no members. */
-enum { MEMBERS_GENERATION, MEMBERS_NAME, MEMBERS_INSTANCE, MEMBERS_ENDPOINT };
+enum {
+    MEMBERS_GENERATION,
+    MEMBERS_NAME,
+    MEMBERS_INSTANCE,
+    MEMBERS_ENDPOINT,
+    MEMBERS_SYNCHRONOUS /* commits wait for a standby */
+};
 
 extern const struct pg_statement sql_membership[SQL_MEMBERSHIP_COUNT];
 

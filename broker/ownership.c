@@ -6,7 +6,8 @@
  * forgotten, without any effect in the database but cursors that can only rise, everybody linked is
  * told, and records that waited for somebody are looked at again: whoever is another broker's by
  * now gets no answer, and the connector moves the request. If anybody else can have owned our
- * people since the last view, nothing in memory counts: the path of a restart.
+ * people since the last view, nothing in memory counts: the path of a restart. So it does not when
+ * the database lost history (an asynchronous standby was promoted).
  *
  * A broker that nobody reaches serves nobody, and would keep its share of people for ever: it
  * leaves. */
@@ -19,6 +20,7 @@
 #include "broker/inbox.h"
 #include "broker/membership.h"
 #include "broker/others.h"
+#include "broker/pg_target.h"
 #include "broker/recover.h"
 #include "broker/store.h"
 #include "broker/user.h"
@@ -49,6 +51,7 @@ struct ownership {
     struct members next; /* to be put in force, when `waiting` */
     bool waiting, fresh;
     bool stale;      /* a batch met the fence: there is a newer view */
+    bool lost;       /* the database lacks what this broker wrote: nothing in memory counts */
     bool lease_held; /* as membership sees it; it counts when no view waits */
     bool serving;    /* said once that this broker serves */
     bool cut_off;    /* left, because nobody is linked */
@@ -97,7 +100,9 @@ enum ownership_since ownership_since(const struct broker *broker, struct bytes u
 
 bool ownership_changes(const struct broker *broker)
 {
-    return broker->ownership->waiting || broker->ownership->stale;
+    const struct ownership *o = broker->ownership;
+
+    return o->waiting || o->stale || o->lost;
 }
 
 void ownership_fenced(struct broker *broker)
@@ -171,16 +176,17 @@ static void put_in_force(struct ownership *o)
     struct parked_list parked = STAILQ_HEAD_INITIALIZER(parked);
     bool first = broker->generation == 0;
     bool everything = o->fresh || first || o->next.generation != o->members.generation + 1;
+    bool numbers = !o->lost;
     size_t before = users_count(broker);
 
     remember(o, everything);
     o->members = o->next;
-    o->waiting = o->fresh = o->stale = false;
+    o->waiting = o->fresh = o->stale = o->lost = false;
     for (o->self = 0; strcmp(o->members.all[o->self].name, o->name) != 0; o->self++)
         ; /* membership tells of views with this broker in them only */
     broker->generation = o->members.generation;
-    users_mark_leaving(broker, everything);
-    store_people_leave(broker, &parked);
+    users_mark_leaving(broker, everything, numbers);
+    store_people_leave(broker, numbers, &parked);
     users_leave(broker, &parked);
     say_view(o, everything && !first, before - users_count(broker));
     bus_view_changed(broker, everything && !first);
@@ -200,8 +206,24 @@ static void on_turn(void *arg)
 {
     struct ownership *o = arg;
 
-    if (o->waiting && store_quiet(o->broker->store))
+    if ((!o->waiting && !o->lost) || !store_quiet(o->broker->store))
+        return;
+    if (o->lost && !store_carried(o->broker))
+        return;
+    if (o->waiting)
         put_in_force(o);
+}
+
+/* A standby was promoted that may lack commits: the path of a restart, as a new member, so that the
+ * generation is none that anybody knows. */
+static void on_history_lost(void *arg)
+{
+    struct ownership *o = arg;
+
+    o->waiting = false; /* a view of the former database */
+    o->lost = true;
+    store_history_lost(o->broker);
+    membership_start_over(o->membership, o->members.generation);
 }
 
 /* --- cut off --- */
@@ -336,7 +358,11 @@ int ownership_create(struct broker *broker)
     timer_init(&o->reach_timer, on_reach_timer);
     loop_timer_add(broker->loop, &o->reach_timer, options->lease_ms);
     o->membership = membership_create(&config, &events, o);
-    return o->membership ? 0 : ERR_NO_MEMORY;
+    if (!o->membership)
+        return ERR_NO_MEMORY;
+    broker->database->on_history_lost = on_history_lost;
+    broker->database->history_arg = o;
+    return 0;
 }
 
 void ownership_destroy(struct broker *broker)

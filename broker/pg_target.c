@@ -224,19 +224,34 @@ int pg_target_judge(const struct pg_target *target, const struct pg_server *serv
     return 0;
 }
 
+void pg_target_waits(struct pg_target *target, bool synchronous)
+{
+    target->newest.synchronous = synchronous && target->waited;
+    target->waited = synchronous;
+}
+
 void pg_target_accept(struct pg_target *target, unsigned host, const struct pg_server *server)
 {
-    struct pg_server *newest = &target->newest;
+    struct pg_server before = target->newest;
+    bool promoted = before.system_id != 0 && server->timeline > before.timeline;
 
     target->host = host;
-    if (newest->system_id != 0 && server->timeline > newest->timeline) {
-        log_warning(NULL,
-                    "another database server was promoted: timeline %" PRIu32 ", before %" PRIu32,
-                    server->timeline, newest->timeline);
-        target->metrics->promotions++;
-        if (!newest->synchronous)
-            log_warning(NULL, "when this broker connected, commits did not wait for a standby: if "
-                              "the promoted server lacks some, restart this broker");
+    target->newest = *server;
+    if (before.system_id != 0 && !promoted) {
+        target->newest.synchronous = before.synchronous && server->synchronous;
+        return;
     }
-    *newest = *server;
+    target->waited = server->synchronous;
+    if (!promoted)
+        return;
+    log_warning(NULL, "another database server was promoted: timeline %" PRIu32 ", before %" PRIu32,
+                server->timeline, before.timeline);
+    target->metrics->promotions++;
+    if (before.synchronous)
+        return;
+    target->metrics->histories_lost++;
+    log_error(NULL, "commits did not wait for a standby: what was acknowledged last may be lost, "
+                    "everything is read again");
+    if (target->on_history_lost)
+        target->on_history_lost(target->history_arg);
 }

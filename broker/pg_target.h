@@ -37,6 +37,10 @@ struct pg_target {
     uint32_t timeout_ms;     /* database.timeout_ms */
     struct metrics *metrics; /* borrowed */
     struct pg_server newest; /* system_id 0: none was seen */
+    bool waited;             /* the last pg_target_waits */
+    /* A server was promoted that may lack what was committed. May be NULL. */
+    void (*on_history_lost)(void *arg);
+    void *history_arg;
     TAILQ_HEAD(, pg) connections;
 };
 
@@ -56,6 +60,9 @@ MUST_CHECK int pg_server_read(const PGresult *result, struct pg_server *ret_serv
 /* Is this the database, at least as new as it was seen? ERR_DENIED: no, et says why. */
 MUST_CHECK int pg_target_judge(const struct pg_target *target, const struct pg_server *server,
                                struct err_text *et);
+/* Whether commits wait for a standby, as the server in use says now, after a commit: when they did
+ * before it as well, the standby has that one and all older ones. */
+void pg_target_waits(struct pg_target *target, bool synchronous);
 /* What is older is refused from now on. */
 void pg_target_accept(struct pg_target *target, unsigned host, const struct pg_server *server);
 

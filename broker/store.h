@@ -94,8 +94,13 @@ uint64_t store_waiting_ms(const struct store *store);
 /* Neither a batch nor a read is under way. */
 bool store_quiet(const struct store *store);
 /* People marked as leaving are taken out of every queue; the store is quiet. What waited for their
- * messages is appended to parked. */
-void store_people_leave(struct broker *broker, struct parked_list *parked);
+ * messages is appended to parked. numbers: those of people and devices are good still. */
+void store_people_leave(struct broker *broker, bool numbers, struct parked_list *parked);
+/* The database is another one than this broker wrote to: store_carried is false. */
+void store_history_lost(struct broker *broker);
+/* True when the sequences and cursors in memory are in the database; else sees to it, while the
+ * store is quiet. */
+bool store_carried(struct broker *broker);
 
 /* Nothing waits to be written. */
 bool store_idle(const struct store *store);

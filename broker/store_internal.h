@@ -94,6 +94,10 @@ struct store {
         bool due, answered;
         void (*done)(struct broker *broker, struct user *user);
     } recheck;
+    struct carry {
+        bool under_way, done, failed;
+        char error[256], sqlstate[6];
+    } carry; /* store_carry.c */
     bool reading;
     bool read_failed; /* read_timer tries again */
     struct timer read_timer;

@@ -147,7 +147,17 @@ static void lookups_leave(struct store *store)
     STAILQ_CONCAT(&store->lookup_queue, &kept);
 }
 
-void store_people_leave(struct broker *broker, struct parked_list *parked)
+/* What nobody waits for is about numbers that may be somebody else's by now. */
+static void forget_numbers(struct store *store)
+{
+    struct batch *batch;
+
+    store->trace_count = 0;
+    TAILQ_FOREACH(batch, &store->batches, link)
+    late_forget(store->broker, batch);
+}
+
+void store_people_leave(struct broker *broker, bool numbers, struct parked_list *parked)
 {
     struct store *store = broker->store;
     struct pg_array columns[LEFT_COLUMNS] = {0};
@@ -170,7 +180,10 @@ void store_people_leave(struct broker *broker, struct parked_list *parked)
         ops_leave(broker, batch);
     }
     lookups_leave(store);
-    write_cursors(store, columns);
+    if (numbers)
+        write_cursors(store, columns);
+    else
+        forget_numbers(store);
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
         pg_array_fini(&columns[i]);
 }

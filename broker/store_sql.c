@@ -224,6 +224,34 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
                           " AS t(user_no, device_no, acked, sent, alerted)"
                           " WHERE d.user_no = t.user_no AND d.device_no = t.device_no",
                           5},
+
+    /* $1 user_id $2 last_seq, arrays. */
+    [SQL_CARRY_PEOPLE] =
+        {"carry_people",
+         "WITH carried AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::int8[])"
+         "  AS t(user_id, last_seq)),"
+         " made AS (INSERT INTO users (user_id) SELECT c.user_id FROM carried c"
+         "  WHERE NOT EXISTS (SELECT FROM users u WHERE u.user_id = c.user_id)"
+         "  ON CONFLICT DO NOTHING RETURNING user_no, user_id)"
+         " INSERT INTO user_head AS h (user_no, last_seq)"
+         " SELECT u.user_no, c.last_seq FROM carried c JOIN"
+         "  (SELECT user_no, user_id FROM users UNION ALL SELECT user_no, user_id FROM made) u"
+         "  USING (user_id) WHERE c.last_seq > 0"
+         " ON CONFLICT (user_no) DO UPDATE SET last_seq = greatest(h.last_seq, excluded.last_seq)",
+         2},
+
+    /* $1 user_id $2 device_id $3 acked_seq $4 sent_seq $5 alerted_seq, arrays. */
+    [SQL_CARRY_DEVICES] =
+        {"carry_devices",
+         "INSERT INTO device AS d (user_no, device_id, acked_seq, sent_seq, alerted_seq)"
+         " SELECT u.user_no, t.device_id, t.acked, t.sent, t.alerted"
+         " FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int8[])"
+         " AS t(user_id, device_id, acked, sent, alerted) JOIN users u USING (user_id)"
+         " ON CONFLICT (user_no, device_id) DO UPDATE SET"
+         " acked_seq = greatest(d.acked_seq, excluded.acked_seq),"
+         " sent_seq = greatest(d.sent_seq, excluded.sent_seq),"
+         " alerted_seq = greatest(d.alerted_seq, excluded.alerted_seq)",
+         5},
 };
 
 const struct pg_statement sql_reader[SQL_READER_COUNT] = {

@@ -11,6 +11,11 @@
 /* The same of the janitor: one broker at a time does the chores. */
 #define SQL_JANITOR_KEY "1650811755, 2"
 
+/* Commits wait for a standby. */
+#define SQL_SYNCHRONOUS                                                                            \
+    "current_setting('synchronous_commit') NOT IN ('off', 'local')"                                \
+    " AND current_setting('synchronous_standby_names') <> ''"
+
 /* What a server says of itself, one row, and how this session is to be watched: the server must
  * notice that a broker's machine is gone before its locks are in anybody's way. (The timeline in
  * the last checkpoint is older than a promotion for a while; the name of the log's file is not.) */
@@ -21,8 +26,7 @@
     " ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int8 END,"      \
     " CASE WHEN pg_is_in_recovery() THEN 0 ELSE"                                                   \
     " pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') END,"                                     \
-    " current_setting('synchronous_commit') NOT IN ('off', 'local')"                               \
-    " AND current_setting('synchronous_standby_names') <> '',"                                     \
+    " " SQL_SYNCHRONOUS ","                                                                        \
     " set_config('tcp_keepalives_idle', '5', false),"                                              \
     " set_config('tcp_keepalives_interval', '2', false),"                                          \
     " set_config('tcp_keepalives_count', '3', false),"                                             \
@@ -64,6 +68,8 @@ enum sql_writer {
     SQL_COMMIT,
     SQL_ROLLBACK,
     SQL_CURSORS_LEFT,
+    SQL_CARRY_PEOPLE,
+    SQL_CARRY_DEVICES,
     SQL_WRITER_COUNT
 };
 

@@ -237,11 +237,30 @@ void user_loaded(struct broker *broker, struct user *user)
     user_unpin(broker, user);
 }
 
+struct visit {
+    void (*fn)(struct user *user, void *arg);
+    void *arg;
+};
+
+static void visit_node(struct hash_node *node, void *arg)
+{
+    const struct visit *visit = arg;
+
+    visit->fn(CONTAINER_OF(node, struct user, node), visit->arg);
+}
+
+void users_each(struct broker *broker, void (*fn)(struct user *user, void *arg), void *arg)
+{
+    struct visit visit = {.fn = fn, .arg = arg};
+
+    hash_each(&broker->users->by_id, visit_node, &visit);
+}
+
 /* --- another view --- */
 
 struct marking {
     const struct broker *broker;
-    bool everything;
+    bool everything, numbers;
 };
 
 static void mark_node(struct hash_node *node, void *arg)
@@ -250,12 +269,12 @@ static void mark_node(struct hash_node *node, void *arg)
     const struct marking *marking = arg;
     bool ours = ownership_has(marking->broker, user_id(user));
 
-    user->leaving = user->foreign ? ours : marking->everything || !ours;
+    user->leaving = !marking->numbers || (user->foreign ? ours : marking->everything || !ours);
 }
 
-void users_mark_leaving(struct broker *broker, bool everything)
+void users_mark_leaving(struct broker *broker, bool everything, bool numbers)
 {
-    struct marking marking = {.broker = broker, .everything = everything};
+    struct marking marking = {.broker = broker, .everything = everything, .numbers = numbers};
 
     hash_each(&broker->users->by_id, mark_node, &marking);
 }

@@ -102,8 +102,9 @@ struct user *users_asked(struct broker *broker, struct bytes id);
 void user_number(struct broker *broker, struct user *user);
 
 /* Another view is in force: marks who can't stay in memory. everything: nobody can, except other
- * brokers' people, whose numbers never change. */
-void users_mark_leaving(struct broker *broker, bool everything);
+ * brokers' people, whose numbers never change; unless numbers are not those of the database. */
+void users_mark_leaving(struct broker *broker, bool everything, bool numbers);
+void users_each(struct broker *broker, void (*fn)(struct user *user, void *arg), void *arg);
 /* Forgets them, with devices and sessions and without any effect elsewhere. What was parked on them
  * is appended to parked. */
 void users_leave(struct broker *broker, struct parked_list *parked);

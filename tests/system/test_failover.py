@@ -10,7 +10,7 @@ from support.http import Door
 from support.load import load, progress
 from support.replicas import Replicas
 from support.stack import Stack
-from support.waiting import wait_until
+from support.waiting import let_pass, wait_until
 
 # Silence after which the broker looks around: short, and well above what a busy machine takes.
 TIMEOUT_MS = 1500
@@ -189,3 +189,70 @@ def test_cancelled_wait(replicated_stack, replicas, two, then):
     assert receiver.payloads(1) == [b"2"]
     receiver.quiet()
 
+
+
+def test_asynchronous_standby_promoted(replicated_stack, replicas, who):
+    """Commits did not wait for the standby, and it lacks the last ones. They are gone, and so are the
+    people and devices that came with them; nothing else: the broker goes on by itself, clients stay
+    connected, and no message that comes later is taken for one that somebody has had."""
+    made = Clients(replicated_stack)
+    broker = replicated_stack.pid("broker")
+    bob, carol = made.persistent(who("bob")), made.persistent(who("carol"))
+    sender = made.peer(who("alice"))
+    desk = made.peer(who("bob"), "desk")
+
+    def send(to, *payloads):
+        for payload in payloads:
+            assert sender.publish(f"to/u/{to}", payload, timeout_s=30) == 0
+
+    for peer in (bob, carol, desk):
+        peer.subscribe()
+    send(bob.user, b"1", b"2")
+    send(carol.user, b"1")
+    assert bob.payloads(2) == desk.payloads(2) == [b"1", b"2"]
+    carol.disconnect()
+
+    replicas.standby.stop()
+    replicas.primary.setting("synchronous_standby_names", "")
+    wait_until(lambda: not replicas.primary.sql("SELECT 1 FROM pg_stat_activity"
+                                                " WHERE wait_event = 'SyncRep'"), "nothing waits")
+    send(bob.user, b"lost 3", b"lost 4", b"lost 5")
+    send(carol.user, b"lost 2", b"lost 3")
+    dave = made.persistent(who("dave"))
+    dave.subscribe()
+    send(dave.user, b"1", b"2")
+    assert bob.payloads(3) == [b"lost 3", b"lost 4", b"lost 5"]
+    assert desk.payloads(1) == [b"lost 3"]   # the others are on their way: it has not said so
+    desk.receive(2, ack=False)
+    assert dave.payloads(2) == [b"1", b"2"]
+    looked = Door(replicated_stack).metrics()["beckon_broker_histories_lost_total", ""]
+    last = replicas.primary.beckon("SELECT max(seq) FROM inbox JOIN users USING (user_no)"
+                                   " WHERE user_id = %s", bob.user)
+    let_pass(4)   # longer than two rounds of membership, which see that nothing waits for a standby
+    replicas.primary.kill()
+    replicas.standby.start()
+    replicas.promote()
+    assert replicas.primary.beckon("SELECT max(seq) FROM inbox JOIN users USING (user_no)"
+                                   " WHERE user_id = %s", bob.user) < last, "nothing was lost"
+
+    pid = sender.post(f"to/u/{bob.user}", b"6")
+    assert sender.take(p.PUBACK, 30, pid).reason == 0
+    assert Door(replicated_stack).metrics()["beckon_broker_histories_lost_total", ""] == looked + 1
+    assert replicated_stack.pid("broker") == broker
+    send(bob.user, b"7")
+    send(dave.user, b"3", b"4")
+    send(carol.user, b"4")
+    assert bob.payloads(2) == [b"6", b"7"]
+    assert desk.payloads(2) == [b"6", b"7"]
+    assert dave.payloads(2) == [b"3", b"4"]
+    carol = made.persistent(who("carol"))
+    assert carol.payloads(2) == [b"1", b"4"]
+    erin = made.subscriber(who("erin"))
+    send(erin.user, b"1")
+    assert erin.payloads(1) == [b"1"]
+    seqs = replicas.primary.beckon("SELECT seq FROM inbox JOIN users USING (user_no)"
+                                   " WHERE user_id = %s ORDER BY 1", bob.user)
+    assert seqs == [(1,), (2,), (6,), (7,)]
+    for peer in (bob, desk, dave, carol, erin):
+        peer.quiet()
+    made.close()

@@ -92,6 +92,62 @@ START_TEST(refuses_what_takes_no_writes)
 }
 END_TEST
 
+static unsigned lost;
+
+static void on_lost(void *arg)
+{
+    ck_assert_ptr_eq(arg, &target);
+    lost++;
+}
+
+/* The server goes on to another timeline, as a standby that was promoted. */
+static unsigned lost_by_promotion(bool synchronous)
+{
+    static uint32_t timeline = 1;
+    unsigned before = lost;
+
+    ck_assert(accepted((struct pg_server){
+        .system_id = 7, .timeline = ++timeline, .flushed = 1000, .synchronous = synchronous}));
+    return lost - before;
+}
+
+START_TEST(tells_when_a_promotion_may_have_lost_commits)
+{
+    ck_assert_int_eq(init("host=a"), 0);
+    target.on_history_lost = on_lost;
+    target.history_arg = &target;
+    ck_assert_uint_eq(lost_by_promotion(true), 0); /* the first that is seen */
+    ck_assert_uint_eq(lost_by_promotion(true), 0);
+    ck_assert_uint_eq(lost_by_promotion(false), 0);
+    ck_assert_uint_eq(lost_by_promotion(true), 1);
+    /* an operator takes the standby away, and the flag of the connection is old */
+    pg_target_waits(&target, true);
+    pg_target_waits(&target, false);
+    ck_assert_uint_eq(lost_by_promotion(false), 1);
+    /* it has a standby again: the commit between two looks takes everything before it along */
+    pg_target_waits(&target, true);
+    ck_assert_uint_eq(lost_by_promotion(false), 1);
+    pg_target_waits(&target, true);
+    pg_target_waits(&target, true);
+    ck_assert_uint_eq(lost_by_promotion(true), 0);
+    ck_assert_uint_eq(metrics.promotions, 6);
+    ck_assert_uint_eq(metrics.histories_lost, 3);
+}
+END_TEST
+
+/* One of several connections that is made anew says less than the looks in between. */
+START_TEST(a_connection_does_not_say_that_commits_waited)
+{
+    struct pg_server server = {.system_id = 7, .timeline = 2, .flushed = 1000};
+
+    ck_assert_int_eq(init("host=a"), 0);
+    ck_assert(accepted(server));
+    server.synchronous = true;
+    ck_assert(accepted(server));
+    ck_assert(!target.newest.synchronous);
+}
+END_TEST
+
 START_TEST(refuses_an_older_history)
 {
     struct pg_server server = {.system_id = 7, .timeline = 2, .flushed = 1000};
@@ -142,6 +198,8 @@ int main(void)
     tcase_add_test(tcase, refuses_what_is_no_connection_string);
     tcase_add_test(tcase, connects_to_one_host);
     tcase_add_test(tcase, refuses_what_takes_no_writes);
+    tcase_add_test(tcase, tells_when_a_promotion_may_have_lost_commits);
+    tcase_add_test(tcase, a_connection_does_not_say_that_commits_waited);
     tcase_add_test(tcase, refuses_an_older_history);
     tcase_add_test(tcase, knows_what_passes);
     suite_add_tcase(suite, tcase);
