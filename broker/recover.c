@@ -117,16 +117,17 @@ void recover_loaded(struct broker *broker, struct user *user)
 {
     struct recover *recover = broker->recover;
 
-    if (user->foreign || user->settling || loop_now_ms(broker->loop) >= recover->gained_until_ms)
-        return; /* of who settles already: a stranger, who got a number */
+    /* a stranger has nothing to be pushed, and comes here again with the number */
+    if (user->foreign || user->no == 0 || loop_now_ms(broker->loop) >= recover->gained_until_ms)
+        return;
     user->settling = true;
     user_pin(broker, user);
-    TAILQ_INSERT_TAIL(&recover->settling, user, settling_link);
+    TAILQ_INSERT_TAIL(&recover->settling, user, link);
 }
 
 void recover_forget(struct broker *broker, struct user *user)
 {
-    TAILQ_REMOVE(&broker->recover->settling, user, settling_link);
+    TAILQ_REMOVE(&broker->recover->settling, user, link);
     user->settling = false;
 }
 

@@ -62,8 +62,7 @@ struct user {
     uint64_t max_acked;     /* newest that any device ever acknowledged */
     uint64_t batch;         /* the batch `assigned` belongs to */
     uint64_t assigned;      /* last sequence given in that batch */
-    TAILQ_ENTRY(user) link; /* load queue or idle list */
-    TAILQ_ENTRY(user) settling_link;
+    TAILQ_ENTRY(user) link; /* load queue, idle list, or those who settle (they have a number) */
     STAILQ_ENTRY(user) touched_link;
     TAILQ_HEAD(device_list, device) devices;
     struct tail tail;
