@@ -14,8 +14,10 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
 
     [SQL_LOCK] = {"lock", "SELECT pg_advisory_xact_lock_shared(" SQL_OWNERSHIP_LOCK ")", 0},
 
-    /* $1 generation. A statement of its own, after the lock: its snapshot is newer. */
-    [SQL_FENCE] = {"fence", "SELECT beckon_fence($1::int8)", 1},
+    /* $1 generation. A statement of its own, after the lock: its snapshot is newer. The function,
+     * which costs more than all else of it, only raises what was found. */
+    [SQL_FENCE] = {"fence",
+                   "SELECT beckon_fence($1::int8) FROM ownership WHERE generation <> $1::int8", 1},
 
     /* The ordinary case: sequences were given in memory.
      * $1 user_no $2 seq $3 mid $4 from_no $5 conversation $6 origin_device $7 sent_at $8 expires_at
