@@ -74,6 +74,8 @@ struct store {
 
     /* reader */
     struct user_list load_queue, loading;
+    struct user **found; /* of those who load: whose rows are read, by ordinal */
+    uint32_t found_count;
     struct feed_queue fetch_queue;
     struct fetch {
         uint32_t handle; /* of the device, 0 = done */
@@ -150,6 +152,19 @@ void late_move(struct batch *from, struct batch *to);
 MUST_CHECK int late_cut(struct batch *from, struct batch *to);
 /* The only row, or the only person's counts. */
 void late_give_up(struct store *store, struct batch *batch);
+
+/* Asks who those are who wait (there are some). */
+MUST_CHECK int loads_send(struct store *store);
+/* Somebody was found who may have rows. */
+bool loads_found(const struct store *store);
+MUST_CHECK int loads_send_found(struct store *store);
+/* Nothing is read of them any more. */
+void loads_end_found(struct store *store);
+/* Whoever is not among the found is ready, or asked for again. */
+void loads_finish(struct store *store, bool ok);
+
+/* False: no rows; logged, and the read is tried again. */
+bool read_ok(struct store *store, const PGresult *result, const char *what);
 
 /* Sends what waits (there is some). */
 MUST_CHECK int lookups_send(struct store *store);

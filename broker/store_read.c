@@ -1,4 +1,4 @@
-/* store_read - the read path: people and backlogs.
+/* store_read - the read path: people (store_load.c) and backlogs.
  *
  * One read is under way at a time; everything asked for meanwhile is the next one, as one statement
  * for all people and one for all backlogs, in one round trip. So ten thousand devices that come
@@ -16,8 +16,6 @@
 #include <endian.h>
 #include <stdlib.h>
 
-/* People in one load: bounds the time one read takes (about 30 us each). */
-#define LOAD_MAX 1000
 /* Backlogs in one fetch, and rows of each: bounds the memory of one result, and with the window
  * what a device may have read ahead. */
 #define FETCH_MAX_DEVICES 64
@@ -26,16 +24,6 @@
 #define FETCH_ALERT_ROWS 16
 /* After a read that the database refused (not a lost connection): no busy loop of refusals. */
 #define RETRY_MS 200
-
-void store_load_user(struct broker *broker, struct user *user)
-{
-    TAILQ_INSERT_TAIL(&broker->store->load_queue, user, link);
-}
-
-void store_forget_load(struct broker *broker, struct user *user)
-{
-    TAILQ_REMOVE(&broker->store->load_queue, user, link); /* no load is under way */
-}
 
 void store_fetch(struct broker *broker, struct feed *feed)
 {
@@ -46,7 +34,7 @@ void store_fetch(struct broker *broker, struct feed *feed)
     STAILQ_INSERT_TAIL(&broker->store->fetch_queue, feed, fetch_link);
 }
 
-static bool result_ok(struct store *store, const PGresult *result, const char *what)
+bool read_ok(struct store *store, const PGresult *result, const char *what)
 {
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
         return true;
@@ -56,186 +44,6 @@ static bool result_ok(struct store *store, const PGresult *result, const char *w
                     what, (int)strcspn(PQresultErrorMessage(result), "\n"),
                     PQresultErrorMessage(result));
     return false;
-}
-
-/* --- people --- */
-
-/* Of people of ours that are asked for: of other brokers' people the number is all that is taken.
- */
-static struct user *own_asked(struct store *store, struct bytes id)
-{
-    struct user *user = users_asked(store->broker, id);
-
-    return user && !user->foreign ? user : NULL;
-}
-
-static void on_users(void *arg, const PGresult *result)
-{
-    struct store *store = arg;
-
-    if (!result_ok(store, result, "users"))
-        return;
-    for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = users_asked(store->broker, pg_get_bytes(result, row, LOAD_USER_ID));
-
-        if (!user)
-            continue;
-        user->no = (uint64_t)pg_get_int8(result, row, LOAD_USER_NO);
-        user->last_seq = (uint64_t)pg_get_int8(result, row, LOAD_USER_LAST_SEQ);
-        user->max_acked = (uint64_t)pg_get_int8(result, row, LOAD_USER_MAX_ACKED);
-    }
-}
-
-static struct device *row_device(struct store *store, struct user *user, struct bytes id)
-{
-    struct device *device = device_find(user, id);
-
-    if (!device)
-        device = device_create(store->broker, user, id);
-    if (!device)
-        user->load_failed = true; /* out of memory */
-    return device;
-}
-
-static bool load_push(struct device *device, const PGresult *result, int row)
-{
-    free(device->push);
-    device->push = push_create(pg_get_bytes(result, row, LOAD_DEVICE_PROVIDER),
-                               pg_get_bytes(result, row, LOAD_DEVICE_TOKEN),
-                               pg_get_bytes(result, row, LOAD_DEVICE_TOPIC),
-                               pg_get_bytes(result, row, LOAD_DEVICE_ENVIRONMENT),
-                               pg_get_time(result, row, LOAD_DEVICE_REGISTERED_AT));
-    return device->push != NULL;
-}
-
-static void on_devices(void *arg, const PGresult *result)
-{
-    struct store *store = arg;
-
-    if (!result_ok(store, result, "devices"))
-        return;
-    for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_DEVICE_USER));
-        struct device *device;
-
-        if (!user)
-            continue;
-        device = row_device(store, user, pg_get_bytes(result, row, LOAD_DEVICE_ID));
-        if (!device)
-            continue;
-        device->no = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_NO);
-        device->acked_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_ACKED);
-        device->sent_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_SENT);
-        device->alerted_seq = (uint64_t)pg_get_int8(result, row, LOAD_DEVICE_ALERTED);
-        device->moved_from = device->acked_seq;
-        device->feed.next_seq = device->acked_seq + 1;
-        if (!PQgetisnull(result, row, LOAD_DEVICE_PROVIDER) && !load_push(device, result, row))
-            user->load_failed = true;
-        if (user->max_acked < device->acked_seq)
-            user->max_acked = device->acked_seq;
-        if (user->last_seq < device->acked_seq)
-            user->last_seq = device->acked_seq;
-    }
-}
-
-static void on_sessions(void *arg, const PGresult *result)
-{
-    struct store *store = arg;
-
-    if (!result_ok(store, result, "sessions"))
-        return;
-    for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_SESSION_USER));
-        struct device *device;
-
-        if (!user)
-            continue;
-        device = row_device(store, user, pg_get_bytes(result, row, LOAD_SESSION_DEVICE));
-        if (!device)
-            continue;
-        device->session_stored = true;
-        device->session_expiry_s = (uint32_t)pg_get_int8(result, row, LOAD_SESSION_EXPIRY);
-        device->session_expires_at_ms = pg_get_time(result, row, LOAD_SESSION_EXPIRES_AT);
-        if (PQgetisnull(result, row, LOAD_SESSION_FILTER))
-            continue;
-        if (device_subscribe(device, pg_get_bytes(result, row, LOAD_SESSION_FILTER),
-                             (uint8_t)pg_get_int2(result, row, LOAD_SESSION_QOS),
-                             (uint8_t)pg_get_int2(result, row, LOAD_SESSION_OPTIONS),
-                             (uint32_t)pg_get_int8(result, row, LOAD_SESSION_SUBSCRIPTION_ID)) < 0)
-            user->load_failed = true;
-    }
-}
-
-static void on_unread(void *arg, const PGresult *result)
-{
-    struct store *store = arg;
-
-    if (!result_ok(store, result, "unread counts"))
-        return;
-    for (int row = 0; row < PQntuples(result); row++) {
-        struct user *user = own_asked(store, pg_get_bytes(result, row, LOAD_UNREAD_USER));
-
-        if (user && !unread_loaded(user, pg_get_bool(result, row, LOAD_UNREAD_GROUP),
-                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_OTHER),
-                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_READ),
-                                   (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_COUNT)))
-            user->load_failed = true;
-        if (user && pg_get_bool(result, row, LOAD_UNREAD_SINCE))
-            user->counted_since = true;
-    }
-}
-
-/* Whoever should have a number and has none (lost connection, made by somebody else in the same
- * moment, or not asked to be made) is asked for again; the others are ready. */
-static void finish_loads(struct store *store, bool ok)
-{
-    struct user_list loaded = TAILQ_HEAD_INITIALIZER(loaded);
-    struct user *user;
-
-    while ((user = TAILQ_LAST(&store->loading, user_list))) {
-        TAILQ_REMOVE(&store->loading, user, link);
-        if (ok && !user->load_failed && (user->no != 0 || !user->numbered)) {
-            TAILQ_INSERT_HEAD(&loaded, user, link);
-        } else {
-            user->no = 0;
-            user->load_failed = user->counted_since = false;
-            unread_forget_user(store->broker, user);
-            TAILQ_INSERT_HEAD(&store->load_queue, user, link);
-        }
-    }
-    while ((user = TAILQ_FIRST(&loaded))) {
-        TAILQ_REMOVE(&loaded, user, link);
-        store->broker->metrics.user_loads++;
-        /* a head that moves on leaves out what was counted now and is not written */
-        if (user->counted_since)
-            unread_write_again(store->broker, user);
-        user->counted_since = false;
-        user_loaded(store->broker, user);
-    }
-}
-
-static int send_loads(struct store *store)
-{
-    struct pg_array *ids = &store->columns[0], *numbered = &store->columns[1];
-    struct user *user;
-    int r;
-
-    pg_array_begin(ids, PG_TEXT);
-    pg_array_begin(numbered, PG_BOOL);
-    for (unsigned n = 0; n < LOAD_MAX && (user = TAILQ_FIRST(&store->load_queue)); n++) {
-        TAILQ_REMOVE(&store->load_queue, user, link);
-        TAILQ_INSERT_TAIL(&store->loading, user, link);
-        pg_array_bytes(ids, user_id(user));
-        pg_array_bool(numbered, user->numbered);
-    }
-    r = store_query(store->reader, SQL_LOAD_USERS, ids, 2, on_users, store);
-    if (r == 0)
-        r = store_query(store->reader, SQL_LOAD_DEVICES, ids, 1, on_devices, store);
-    if (r == 0)
-        r = store_query(store->reader, SQL_LOAD_SESSIONS, ids, 1, on_sessions, store);
-    if (r == 0)
-        r = store_query(store->reader, SQL_LOAD_UNREAD, ids, 1, on_unread, store);
-    return r;
 }
 
 /* --- backlogs --- */
@@ -318,7 +126,7 @@ static void on_fetch(void *arg, const PGresult *result)
     struct store *store = arg;
     int row = 0;
 
-    if (!result_ok(store, result, "backlogs"))
+    if (!read_ok(store, result, "backlogs"))
         return;
     for (uint32_t i = 0; i < store->fetch_count; i++) {
         int first = row;
@@ -386,7 +194,7 @@ static void on_recovered(void *arg, const PGresult *result)
 {
     struct store *store = arg;
 
-    if (!result_ok(store, result, "who is to be alerted"))
+    if (!read_ok(store, result, "who is to be alerted"))
         return;
     for (int row = 0; row < PQntuples(result); row++) {
         store->recovery.newest = (uint64_t)pg_get_int8(result, row, RECOVER_NEWEST);
@@ -410,12 +218,39 @@ static int send_recovery(struct store *store)
 
 /* --- all of them --- */
 
-static void on_read_end(void *arg, bool ok)
+static void on_loads_end(void *arg, bool ok)
 {
     struct store *store = arg;
 
     store->reading = false;
-    finish_loads(store, ok);
+    loads_end_found(store);
+    loads_finish(store, ok && !store->read_failed);
+    if (store->read_failed)
+        loop_timer_add(store->broker->loop, &store->read_timer, RETRY_MS);
+    else
+        reads_run(store);
+}
+
+/* Whoever was found has a second round trip; the rest of the read is over. */
+static bool reads_on(struct store *store, bool ok)
+{
+    if (!ok || store->read_failed || !loads_found(store))
+        return false;
+    if (loads_send_found(store) == 0 && pg_sync(store->reader, on_loads_end, store) == 0)
+        return true;
+    store->read_failed = true;
+    pg_reset(store->reader, "could not send a read");
+    return false;
+}
+
+static void on_read_end(void *arg, bool ok)
+{
+    struct store *store = arg;
+
+    store->reading = reads_on(store, ok);
+    if (!store->reading)
+        loads_end_found(store);
+    loads_finish(store, ok && !store->read_failed);
     finish_fetches(store);
     lookups_again(store);
     recheck_finish(store);
@@ -454,6 +289,7 @@ void reads_fini(struct store *store)
     loop_timer_cancel(store->broker->loop, &store->read_timer);
     lookups_fini(store);
     free(store->fetches);
+    free(store->found);
 }
 
 /* Without these settings reads are as right, only slower. */
@@ -485,7 +321,7 @@ void reads_run(struct store *store)
         return;
     store->reading = true;
     if (!TAILQ_EMPTY(&store->load_queue))
-        r = send_loads(store);
+        r = loads_send(store);
     if (r == 0 && !STAILQ_EMPTY(&store->fetch_queue))
         r = send_fetches(store);
     if (r == 0 && !STAILQ_EMPTY(&store->lookup_queue))

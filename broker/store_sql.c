@@ -281,42 +281,43 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "  WHERE numbered AND user_id NOT IN (SELECT user_id FROM old) ON CONFLICT DO NOTHING"
          "  RETURNING user_no, user_id)"
          " SELECT f.user_id, f.user_no, greatest(h.seq, i.seq, 0)::int8,"
-         "  coalesce(h.max_acked, 0)::int8 FROM old f"
+         "  coalesce(h.max_acked, 0)::int8, false FROM old f"
          " LEFT JOIN LATERAL (SELECT greatest(x.last_seq, x.counted_seq) AS seq, x.max_acked"
          "  FROM user_head x WHERE x.user_no = f.user_no LIMIT 1) h ON true"
          " LEFT JOIN LATERAL (SELECT b.seq FROM inbox b WHERE b.user_no = f.user_no"
          "  AND b.seq > coalesce(h.seq, 0) ORDER BY b.seq DESC LIMIT 1) i ON true"
-         " UNION ALL SELECT user_id, user_no, 0::int8, 0::int8 FROM made",
+         " UNION ALL SELECT user_id, user_no, 0::int8, 0::int8, true FROM made",
          2},
 
-    /* $1 user ids. */
+    /* $1 user_no, array; rows have its ordinal. */
     [SQL_LOAD_DEVICES] =
         {"load_devices",
-         "SELECT u.user_id, d.device_no, d.device_id, d.acked_seq, d.sent_seq, d.alerted_seq,"
-         " p.provider, p.token, p.topic, p.environment, p.registered_at FROM users u"
-         " JOIN device d ON d.user_no = u.user_no"
-         " LEFT JOIN push p ON p.user_no = d.user_no AND p.device_no = d.device_no"
-         " WHERE u.user_id = ANY ($1::text[])",
+         "SELECT r.ord, d.device_no, d.device_id, d.acked_seq, d.sent_seq, d.alerted_seq,"
+         " p.provider, p.token, p.topic, p.environment, p.registered_at"
+         " FROM unnest($1::int8[]) WITH ORDINALITY AS r(user_no, ord)"
+         " JOIN device d ON d.user_no = r.user_no"
+         " LEFT JOIN push p ON p.user_no = d.user_no AND p.device_no = d.device_no",
          1},
 
-    /* $1 user ids. A row a subscription; one with null filter when there is none. */
+    /* As SQL_LOAD_DEVICES. A row a subscription; one with null filter when there is none. */
     [SQL_LOAD_SESSIONS] =
         {"load_sessions",
-         "SELECT u.user_id, s.device_id, s.expiry_s, s.expires_at, t.filter, t.qos, t.options,"
-         " t.subscription_id FROM users u JOIN session s ON s.user_no = u.user_no"
-         " LEFT JOIN subscription t ON t.user_no = s.user_no AND t.device_id = s.device_id"
-         " WHERE u.user_id = ANY ($1::text[])",
+         "SELECT r.ord, s.device_id, s.expiry_s, s.expires_at, t.filter, t.qos, t.options,"
+         " t.subscription_id FROM unnest($1::int8[]) WITH ORDINALITY AS r(user_no, ord)"
+         " JOIN session s ON s.user_no = r.user_no"
+         " LEFT JOIN subscription t ON t.user_no = s.user_no AND t.device_id = s.device_id",
          1},
 
-    /* $1 user ids. What is unread as last written, and what came since (and is not written). */
+    /* As SQL_LOAD_DEVICES. What is unread as last written, and what came since (and is not
+     * written). */
     [SQL_LOAD_UNREAD] =
         {"load_unread",
-         "WITH wanted AS MATERIALIZED (SELECT u.user_no, u.user_id FROM users u"
-         "  WHERE u.user_id = ANY ($1::text[]))"
-         " SELECT w.user_id, c.is_group, c.conversation, c.read_seq, c.unread, false FROM wanted w"
+         "WITH wanted AS MATERIALIZED"
+         "  (SELECT * FROM unnest($1::int8[]) WITH ORDINALITY AS r(user_no, ord))"
+         " SELECT w.ord, c.is_group, c.conversation, c.read_seq, c.unread, false FROM wanted w"
          " JOIN conversation c ON c.user_no = w.user_no AND c.unread > 0"
          " UNION ALL"
-         " SELECT w.user_id, b.kind = 2, b.conversation, 0::int8, b.n, true FROM wanted w"
+         " SELECT w.ord, b.kind = 2, b.conversation, 0::int8, b.n, true FROM wanted w"
          " LEFT JOIN user_head h ON h.user_no = w.user_no"
          " CROSS JOIN LATERAL (SELECT i.kind, i.conversation, count(*) AS n FROM inbox i"
          "  WHERE i.user_no = w.user_no AND i.seq > coalesce(h.counted_seq, 0)"

@@ -55,6 +55,7 @@ struct user {
     bool numbered; /* gets a row if there is none */
     bool counted_since;     /* while it loads: of unread counts some are not written */
     bool counts_refused;    /* by the database, for good: unread counts are not written */
+    bool found;             /* store_load.c: its rows are being read */
     bool load_failed;       /* out of memory for some row: asked for again */
     uint16_t op_statement;  /* store_plan.c, while it plans; else 0 */
     uint64_t no;            /* 0: not known yet, or a stranger */
