@@ -65,6 +65,8 @@ static void on_session_stored(struct broker *broker, struct store_op *op)
     if (!device)
         return;
     device->writes--;
+    if (op->failed && op->type == STORE_SESSION_FIRST)
+        device->session_stored = false; /* there is not even the person's row */
     if (device->session && device->session->epoch == op->arg_token && op->failed) {
         refuse_open(broker, device->session->peer, device->session->conn, SERVER_UNAVAILABLE);
         session_end(broker, device->session, &(struct session_ending){.keep_session = true});
@@ -76,10 +78,12 @@ static void on_session_stored(struct broker *broker, struct store_op *op)
         device_idle(broker, device);
 }
 
-/* Queues the writes that the new connection needs. 0: none, 1: OPENED follows the commit. */
+/* Queues the writes that the new connection needs. 0: none, 1: OPENED follows the commit. A
+ * stranger's row is made with the first session that is kept, and by the same commit. */
 static int store_session(struct broker *broker, struct session *session, bool clean)
 {
     struct device *device = session->device;
+    struct user *user = device->user;
     bool clear = clean && device->session_stored;
     bool put = session->expiry_s > 0 || (!clean && device->session_stored);
     struct store_op *clear_op = NULL, *put_op = NULL, *last;
@@ -87,9 +91,10 @@ static int store_session(struct broker *broker, struct session *session, bool cl
     if (!clear && !put)
         return 0;
     if (clear)
-        clear_op = store_op_create(STORE_SESSION_CLEAR, device->user, device);
+        clear_op = store_op_create(STORE_SESSION_CLEAR, user, device);
     if (put)
-        put_op = store_op_create(STORE_SESSION_PUT, device->user, device);
+        put_op =
+            store_op_create(user->no == 0 ? STORE_SESSION_FIRST : STORE_SESSION_PUT, user, device);
     if ((clear && !clear_op) || (put && !put_op)) {
         free(clear_op);
         free(put_op);
@@ -100,6 +105,8 @@ static int store_session(struct broker *broker, struct session *session, bool cl
     device->session_expires_at_ms = 0;
     if (put)
         put_op->expiry_s = session->expiry_s;
+    if (put && user->no == 0)
+        user_joins(broker, user);
     last = put ? put_op : clear_op;
     last->done = on_session_stored;
     last->arg_token = session->epoch;
@@ -128,13 +135,12 @@ static bool names_valid(const struct wire_open *open)
            (open->state == WIRE_FOREGROUND || open->state == WIRE_BACKGROUND);
 }
 
-/* The user, ready; or NULL after parking or refusing the record. A session that is not kept writes
- * nothing, so that who opens it may be a stranger. */
+/* The user, ready; or NULL after parking or refusing the record. Who opens a session may be a
+ * stranger: one that is not kept writes nothing, and one that is kept makes the row. */
 static struct user *ready_user(struct broker *broker, struct peer *peer,
                                const struct wire_open *open, struct bytes raw)
 {
-    struct user *user =
-        open->session_expiry_s > 0 ? users_get(broker, open->user) : users_look(broker, open->user);
+    struct user *user = users_look(broker, open->user);
 
     if (user && !user_must_park(user))
         return user;

@@ -48,6 +48,7 @@ struct put {
 enum store_op_type {
     STORE_SESSION_CLEAR, /* delete session and subscriptions */
     STORE_SESSION_PUT,   /* upsert, connected */
+    STORE_SESSION_FIRST, /* the same of a stranger (user_joins), whose row is made with it */
     STORE_SESSION_LEAVE, /* connection ended: expiry runs */
     STORE_SUBSCRIPTION_PUT,
     STORE_SUBSCRIPTION_DROP,
@@ -70,6 +71,7 @@ struct store_op {
     uint32_t expiry_s;
     /* STORE_DEVICE_PUT: where the cursor starts; after the commit what the row says */
     uint64_t acked_seq, sent_seq, device_no;
+    uint64_t user_no;  /* STORE_SESSION_FIRST: what the row says */
     struct push *push; /* owned */
     /* After the commit, or with `failed` when the database refuses it; may be NULL. The device may
      * be gone by then: look it up. */
@@ -114,7 +116,8 @@ MUST_CHECK int store_put(struct broker *broker, const struct put *put, int32_t *
 /* NULL when out of memory. device may be NULL for STORE_NOTHING. */
 struct store_op *store_op_create(enum store_op_type type, struct user *user,
                                  const struct device *device);
-/* Takes op. */
+/* Takes op. While its person joins it waits for the number, unless it is the one that asks for it.
+ */
 void store_op_add(struct broker *broker, struct store_op *op);
 
 /* The device's cursor moved: written in cursor_ms, with whatever batch goes then. */

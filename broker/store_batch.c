@@ -24,20 +24,26 @@ void batches_init(struct store *store)
 {
     TAILQ_INIT(&store->batches);
     TAILQ_INIT(&store->spare);
+    STAILQ_INIT(&store->behind);
     late_init(store);
+}
+
+static void free_ops(struct store_op_list *ops)
+{
+    while (!STAILQ_EMPTY(ops)) {
+        struct store_op *op = STAILQ_FIRST(ops);
+
+        STAILQ_REMOVE_HEAD(ops, link);
+        free(op->push);
+        free(op);
+    }
 }
 
 static void batch_free(struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->put_count; i++)
         message_unref(batch->puts[i].message);
-    while (!STAILQ_EMPTY(&batch->ops)) {
-        struct store_op *op = STAILQ_FIRST(&batch->ops);
-
-        STAILQ_REMOVE_HEAD(&batch->ops, link);
-        free(op->push);
-        free(op);
-    }
+    free_ops(&batch->ops);
     for (size_t i = 0; i < ARRAY_LEN(batch->late); i++)
         pg_array_fini(&batch->late[i]);
     free(batch->late_cursors.list);
@@ -60,6 +66,7 @@ void batches_fini(struct store *store)
 {
     free_list(&store->batches);
     free_list(&store->spare);
+    free_ops(&store->behind);
     for (size_t i = 0; i < ARRAY_LEN(store->columns); i++)
         pg_array_fini(&store->columns[i]);
     late_fini(store);
@@ -113,20 +120,30 @@ int store_put(struct broker *broker, const struct put *put, int32_t *ret_index)
     return 0;
 }
 
-void store_op_add(struct broker *broker, struct store_op *op)
+void batches_take_op(struct store *store, struct store_op *op)
 {
-    struct batch *batch = forming(broker->store, false);
+    struct broker *broker = store->broker;
+    struct batch *batch = forming(store, false);
+    struct user *user = op->user;
 
-    if (!batch) {
-        /* the client's connector gives up after its own deadline and the client tries again */
-        log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL,
-                    "out of memory, a write is dropped");
-        free(op->push);
-        free(op);
+    if (batch) {
+        STAILQ_INSERT_TAIL(&batch->ops, op, link);
         return;
     }
+    /* the client's connector gives up after its own deadline and the client tries again */
+    log_limited(loop_now_ms(broker->loop), LOG_ERROR, NULL, "out of memory, a write is dropped");
+    free(op->push);
+    free(op);
+    user_unpin(broker, user);
+}
+
+void store_op_add(struct broker *broker, struct store_op *op)
+{
     user_pin(broker, op->user);
-    STAILQ_INSERT_TAIL(&batch->ops, op, link);
+    if (op->user->state == USER_JOINING && op->type != STORE_SESSION_FIRST)
+        STAILQ_INSERT_TAIL(&broker->store->behind, op, link);
+    else
+        batches_take_op(broker->store, op);
 }
 
 /* --- sending --- */

@@ -55,8 +55,9 @@ struct store {
     struct pg *writer, *reader;
 
     /* writer */
-    struct batch_list batches; /* oldest first; the first is under way when `busy` */
-    struct batch_list spare;   /* recycled, with their memory */
+    struct batch_list batches;   /* oldest first; the first is under way when `busy` */
+    struct batch_list spare;     /* recycled, with their memory */
+    struct store_op_list behind; /* of people who join: in a batch once they have a number */
     uint32_t spare_count;
     bool busy;
     uint64_t batch_number;
@@ -120,6 +121,8 @@ void batch_on_statement(void *arg, const PGresult *result);
 void batch_refused(struct store *store, struct batch *batch);
 
 MUST_CHECK int ops_send(struct store *store, struct batch *batch);
+/* Takes op to the batch that is forming. */
+void batches_take_op(struct store *store, struct store_op *op);
 /* After the commit: each op's `done`, then it is freed. */
 void ops_finish(struct broker *broker, struct batch *batch);
 

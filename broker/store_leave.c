@@ -40,15 +40,15 @@ static void puts_leave(struct broker *broker, struct batch *batch, struct parked
     batch->put_count = kept;
 }
 
-static void ops_leave(struct broker *broker, struct batch *batch)
+static void ops_leave(struct broker *broker, struct store_op_list *ops)
 {
     struct store_op_list kept = STAILQ_HEAD_INITIALIZER(kept);
 
-    while (!STAILQ_EMPTY(&batch->ops)) {
-        struct store_op *op = STAILQ_FIRST(&batch->ops);
+    while (!STAILQ_EMPTY(ops)) {
+        struct store_op *op = STAILQ_FIRST(ops);
         struct user *user = op->user;
 
-        STAILQ_REMOVE_HEAD(&batch->ops, link);
+        STAILQ_REMOVE_HEAD(ops, link);
         if (!user->leaving) {
             STAILQ_INSERT_TAIL(&kept, op, link);
             continue;
@@ -57,7 +57,7 @@ static void ops_leave(struct broker *broker, struct batch *batch)
         free(op);
         user_unpin(broker, user);
     }
-    STAILQ_CONCAT(&batch->ops, &kept);
+    STAILQ_CONCAT(ops, &kept);
 }
 
 /* --- cursors --- */
@@ -177,8 +177,9 @@ void store_people_leave(struct broker *broker, bool numbers, struct parked_list 
         if (batch->late_taken)
             late_leave(store, batch, columns);
         puts_leave(broker, batch, parked);
-        ops_leave(broker, batch);
+        ops_leave(broker, &batch->ops);
     }
+    ops_leave(broker, &store->behind);
     lookups_leave(store);
     if (numbers)
         write_cursors(store, columns);

@@ -67,6 +67,30 @@ static void on_device_put(void *arg, const PGresult *result)
     }
 }
 
+/* Rows in any order, looked for as device_put_of does. A person has one such op at most. */
+static void on_session_first(void *arg, const PGresult *result)
+{
+    struct batch *batch = arg;
+    struct store_op *at = STAILQ_FIRST(&batch->ops);
+
+    batch_on_statement(arg, result);
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        return;
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct bytes id = pg_get_bytes(result, row, SESSION_FIRST_USER);
+        struct store_op *op = at;
+
+        do {
+            if (op->type == STORE_SESSION_FIRST && bytes_equal(id, user_id(op->user))) {
+                op->user_no = (uint64_t)pg_get_int8(result, row, SESSION_FIRST_NO);
+                at = op;
+                break;
+            }
+            op = STAILQ_NEXT(op, link) ?: STAILQ_FIRST(&batch->ops);
+        } while (op != at);
+    }
+}
+
 /* How each kind of op becomes a statement: columns in order. */
 static const struct op_kind {
     int statement;
@@ -75,6 +99,7 @@ static const struct op_kind {
 } op_kinds[] = {
     [STORE_SESSION_CLEAR] = {SQL_SESSION_CLEAR, {PG_INT8, PG_TEXT}, batch_on_statement},
     [STORE_SESSION_PUT] = {SQL_SESSION_PUT, {PG_INT8, PG_TEXT, PG_INT8}, batch_on_statement},
+    [STORE_SESSION_FIRST] = {SQL_SESSION_FIRST, {PG_TEXT, PG_TEXT, PG_INT8}, on_session_first},
     [STORE_SESSION_LEAVE] = {SQL_SESSION_LEAVE, {PG_INT8, PG_TEXT, PG_INT8}, batch_on_statement},
     [STORE_SUBSCRIPTION_PUT] = {SQL_SUBSCRIPTION_PUT,
                                 {PG_INT8, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8},
@@ -102,12 +127,16 @@ static void encode_push(struct pg_array *c, const struct push *push)
 
 static void encode_op(struct pg_array *c, const struct store_op *op)
 {
-    pg_array_int8(&c[0], (int64_t)op->user->no);
+    if (op->type == STORE_SESSION_FIRST)
+        pg_array_bytes(&c[0], user_id(op->user));
+    else
+        pg_array_int8(&c[0], (int64_t)op->user->no);
     pg_array_bytes(&c[1], bytes_of_string(op->device_id));
     switch (op->type) {
     case STORE_SESSION_CLEAR:
         break;
     case STORE_SESSION_PUT:
+    case STORE_SESSION_FIRST:
     case STORE_SESSION_LEAVE:
         pg_array_int8(&c[2], op->expiry_s);
         break;
@@ -169,19 +198,33 @@ static void on_evicted(void *arg, const PGresult *result)
     }
 }
 
+/* What goes before, from the same columns. */
+static int send_before(struct store *store, struct batch *batch, const struct store_op *first)
+{
+    int statement;
+    pg_result_fn on_result;
+
+    if (first->type == STORE_PUSH_PUT) {
+        statement = SQL_PUSH_EVICT;
+        on_result = on_evicted;
+    } else if (first->type == STORE_SESSION_FIRST) {
+        statement = SQL_USERS_PUT;
+        on_result = batch_on_statement;
+    } else {
+        return 0;
+    }
+    encode_run(store, first);
+    return store_query(store->writer, statement, store->columns, sql_writer[statement].param_count,
+                       on_result, batch);
+}
+
 static int send_run(struct store *store, struct batch *batch, const struct store_op *first)
 {
     const struct op_kind *kind = &op_kinds[first->type];
+    int r = send_before(store, batch, first);
 
-    if (first->type == STORE_PUSH_PUT) {
-        int r;
-
-        encode_run(store, first);
-        r = store_query(store->writer, SQL_PUSH_EVICT, store->columns,
-                        sql_writer[SQL_PUSH_EVICT].param_count, on_evicted, batch);
-        if (r < 0)
-            return r;
-    }
+    if (r < 0)
+        return r;
     encode_run(store, first);
     return store_query(store->writer, kind->statement, store->columns,
                        sql_writer[kind->statement].param_count, kind->on_result, batch);
@@ -219,6 +262,30 @@ static void device_stored(const struct store_op *op)
     device->feed.next_seq = op->acked_seq + 1;
 }
 
+/* What waited for the person's number goes into a batch. */
+static void take_behind(struct store *store, const struct user *user)
+{
+    struct store_op_list ops = STAILQ_HEAD_INITIALIZER(ops);
+    struct store_op *op;
+
+    STAILQ_CONCAT(&ops, &store->behind);
+    while ((op = STAILQ_FIRST(&ops))) {
+        STAILQ_REMOVE_HEAD(&ops, link);
+        if (op->user == user)
+            batches_take_op(store, op);
+        else
+            STAILQ_INSERT_TAIL(&store->behind, op, link);
+    }
+}
+
+/* Also without a number, when the database refuses the row: then nothing is stored of a stranger.
+ */
+static void user_joined(struct broker *broker, struct user *user)
+{
+    take_behind(broker->store, user);
+    user_loaded(broker, user);
+}
+
 void ops_finish(struct broker *broker, struct batch *batch)
 {
     while (!STAILQ_EMPTY(&batch->ops)) {
@@ -228,8 +295,12 @@ void ops_finish(struct broker *broker, struct batch *batch)
         STAILQ_REMOVE_HEAD(&batch->ops, link);
         if (op->type == STORE_DEVICE_PUT && !op->failed)
             device_stored(op);
+        if (op->type == STORE_SESSION_FIRST && !op->failed)
+            user->no = op->user_no;
         if (op->done)
             op->done(broker, op);
+        if (op->type == STORE_SESSION_FIRST)
+            user_joined(broker, user);
         free(op->push);
         free(op);
         user_unpin(broker, user);

@@ -11,11 +11,12 @@
 
 #include <string.h>
 
-/* A device that connects and subscribes, or leaves, passes the kinds once. */
+/* A device that connects and subscribes, or leaves, passes the kinds once. Of who joins nothing
+ * else is in a batch. */
 static const uint8_t kind_order[STORE_PLAN_KINDS] = {
     [STORE_SESSION_CLEAR] = 0,    [STORE_SESSION_PUT] = 1,       [STORE_DEVICE_PUT] = 2,
     [STORE_SUBSCRIPTION_PUT] = 3, [STORE_SUBSCRIPTION_DROP] = 4, [STORE_SESSION_LEAVE] = 5,
-    [STORE_PUSH_PUT] = 6,         [STORE_PUSH_DROP] = 7,
+    [STORE_PUSH_PUT] = 6,         [STORE_PUSH_DROP] = 7,         [STORE_SESSION_FIRST] = 8,
 };
 
 /* A token may go from one person to another: the later one waits for another plan. */

@@ -6,7 +6,7 @@
 #include "broker/store.h"
 
 /* Kinds of ops that are statements. */
-#define STORE_PLAN_KINDS 8u
+#define STORE_PLAN_KINDS 9u
 /* Passes through the kinds: who does more than that within one commit is an exception. */
 #define STORE_PLAN_PASSES 8u
 #define STORE_PLAN_STATEMENTS (STORE_PLAN_KINDS * STORE_PLAN_PASSES)

@@ -92,6 +92,27 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " expires_at = NULL",
          3},
 
+    /* $1 user ids. Before SQL_SESSION_FIRST: a statement of its own, so that the snapshot of that
+     * one has what is made here, and what somebody else has made in the same moment. In order, as
+     * SQL_LOAD_USERS: brokers that number the same people must not wait for each other. */
+    [SQL_USERS_PUT] = {"users_put",
+                       "INSERT INTO users (user_id) SELECT t.user_id FROM unnest($1::text[])"
+                       " AS t(user_id) ORDER BY t.user_id COLLATE \"C\" ON CONFLICT DO NOTHING",
+                       1},
+
+    /* $1 user_id $2 device_id $3 expiry_s, arrays. A row a person. */
+    [SQL_SESSION_FIRST] =
+        {"session_first",
+         "WITH input AS MATERIALIZED (SELECT u.user_no, t.* FROM unnest($1::text[], $2::text[],"
+         "  $3::int8[]) AS t(user_id, device_id, expiry_s) CROSS JOIN LATERAL"
+         "  (SELECT x.user_no FROM users x WHERE x.user_id = t.user_id LIMIT 1) u),"
+         " stored AS (INSERT INTO session (user_no, device_id, expiry_s)"
+         "  SELECT user_no, device_id, expiry_s FROM input"
+         "  ON CONFLICT (user_no, device_id) DO UPDATE SET expiry_s = excluded.expiry_s,"
+         "  expires_at = NULL)"
+         " SELECT user_id, user_no FROM input",
+         3},
+
     /* $1 user_no $2 device_id $3 expiry_s, arrays. */
     [SQL_SESSION_LEAVE] =
         {"session_leave",
@@ -278,7 +299,8 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          " old AS MATERIALIZED (SELECT u.user_no, u.user_id FROM wanted w CROSS JOIN LATERAL"
          "  (SELECT x.user_no, x.user_id FROM users x WHERE x.user_id = w.user_id LIMIT 1) u),"
          " made AS (INSERT INTO users (user_id) SELECT user_id FROM wanted"
-         "  WHERE numbered AND user_id NOT IN (SELECT user_id FROM old) ON CONFLICT DO NOTHING"
+         "  WHERE numbered AND user_id NOT IN (SELECT user_id FROM old)"
+         "  ORDER BY user_id COLLATE \"C\" ON CONFLICT DO NOTHING"
          "  RETURNING user_no, user_id)"
          " SELECT f.user_id, f.user_no, greatest(h.seq, i.seq, 0)::int8,"
          "  coalesce(h.max_acked, 0)::int8, false FROM old f"

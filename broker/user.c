@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/topic.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct users {
@@ -156,6 +157,14 @@ void user_number(struct broker *broker, struct user *user)
     store_load_user(broker, user);
 }
 
+void user_joins(struct broker *broker, struct user *user)
+{
+    assert(user->state == USER_READY && user->no == 0);
+    not_idle(broker->users, user);
+    user->numbered = true;
+    user->state = USER_JOINING;
+}
+
 struct user *users_get(struct broker *broker, struct bytes id)
 {
     struct user *user = users_look(broker, id);
@@ -221,6 +230,7 @@ void user_loaded(struct broker *broker, struct user *user)
     struct device *device;
 
     user->state = USER_READY;
+    user->numbered = user->no != 0;
     user_pin(broker, user);
     recover_loaded(broker, user);
     STAILQ_CONCAT(&list, &user->parked);
@@ -294,7 +304,7 @@ static void collect_node(struct hash_node *node, void *arg)
     not_idle(leaving->broker->users, user);
     if (user->settling)
         recover_forget(leaving->broker, user);
-    if (user->state != USER_READY)
+    if (user->state == USER_LOADING || user->state == USER_NUMBERING)
         store_forget_load(leaving->broker, user);
     user->pins++; /* what is let go of below makes nobody idle */
     TAILQ_INSERT_TAIL(&leaving->list, user, link);

@@ -20,6 +20,7 @@ struct device;
 enum user_state {
     USER_LOADING,   /* rows were asked for */
     USER_NUMBERING, /* a stranger until now: a row was asked for */
+    USER_JOINING,   /* the same, and the row is made by a write (STORE_SESSION_FIRST) */
     USER_READY
 };
 
@@ -100,6 +101,9 @@ struct user *users_asked(struct broker *broker, struct bytes id);
 
 /* A stranger (ready, in memory) begins to get a number: user_must_park from now on. */
 void user_number(struct broker *broker, struct user *user);
+
+/* The same, and somebody adds the STORE_SESSION_FIRST that makes the row. */
+void user_joins(struct broker *broker, struct user *user);
 
 /* Another view is in force: marks who can't stay in memory. everything: nobody can, except other
  * brokers' people, whose numbers never change; unless numbers are not those of the database. */

@@ -5,6 +5,32 @@ import psycopg2
 import pytest
 
 from support import packets as p
+from support.waiting import wait_until
+
+
+@contextlib.contextmanager
+def writes_held(stack):
+    """Batches with a session wait; yields what tells whether one does."""
+    dsn = stack.environment["BECKON_DSN"]
+    with contextlib.closing(psycopg2.connect(dsn)) as holder, \
+            contextlib.closing(psycopg2.connect(dsn)) as watcher:
+        watcher.autocommit = True
+        holder.cursor().execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
+
+        def waiting():
+            with watcher.cursor() as cursor:
+                cursor.execute("SELECT FROM pg_locks WHERE NOT granted AND relation = 'session'::regclass")
+                return cursor.rowcount > 0
+        yield waiting
+
+
+def ends(stack, user):
+    """Which devices have a kept session, and whether its end is known."""
+    with contextlib.closing(psycopg2.connect(stack.environment["BECKON_DSN"])) as database:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT device_id, expires_at IS NOT NULL FROM users JOIN session"
+                           " USING (user_no) WHERE user_id = %s", (user,))
+            return dict(cursor.fetchall())
 
 
 def rows(stack, user):
@@ -63,6 +89,44 @@ def test_gone_while_the_row_is_made(clients, stack, who, version):
     phone.close()
     assert clients.subscriber(bob, version=version).subscribe() == [1]
     assert len(rows(stack, bob)) == 1
+
+
+def test_while_the_first_kept_session_is_written(clients, stack, who, version):
+    """It is one transaction with the person's row. Its client goes meanwhile, another device of theirs
+    comes, and somebody sends: each is done in its turn."""
+    bob, kept = who("bob"), {"clean": False, "session_expiry_s": 3600}
+    sender = clients.peer(who("alice"), version=version, connector=0)
+    with writes_held(stack) as waiting:
+        peers = [clients.raw(bob, device, version, 0) for device in ("phone", "tablet")]
+        for peer, device in zip(peers, ("phone", "tablet")):
+            peer.send(p.connect(version, device, bob, peer.token, clean=False,
+                                props=[(p.SESSION_EXPIRY, 3600)]))
+            wait_until(waiting, "the batch waits")
+        peers[0].cut()
+        sent = sender.post(f"to/u/{bob}", b"m")
+        # Behind all that on the same link, and answered by a read.
+        clients.peer(who("carol"), version=version, connector=0)
+    assert peers[1].take(p.CONNACK).reason == 0
+    assert sender.take(p.PUBACK, pid=sent).reason == 0
+    wait_until(lambda: ends(stack, bob) == {"phone": True, "tablet": False}, "the end is written")
+    assert rows(stack, bob) == [0]
+    assert clients.peer(bob, version=version, **kept).connack.session_present
+
+
+def test_two_first_sessions_of_a_person(clients, stack, who, version):
+    """A newer connection of the same device while the first session is written takes over."""
+    bob = who("bob")
+    with writes_held(stack) as waiting:
+        older, newer = (clients.raw(bob, "phone", version, 0) for _ in range(2))
+        for peer in (older, newer):
+            peer.send(p.connect(version, "phone", bob, peer.token, clean=False,
+                                props=[(p.SESSION_EXPIRY, 3600)]))
+            wait_until(waiting, "the batch waits")
+        clients.peer(who("carol"), version=version, connector=0)
+    assert newer.take(p.CONNACK).reason == 0
+    older.end()
+    assert newer.alive()
+    assert ends(stack, bob) == {"phone": False}
 
 
 @pytest.mark.parametrize("qos", [1, 0])
