@@ -91,37 +91,46 @@ def test_gone_while_the_row_is_made(clients, stack, who, version):
     assert len(rows(stack, bob)) == 1
 
 
-def test_while_the_first_kept_session_is_written(clients, stack, who, version):
+def ask_for_session(clients, user, device, version):
+    """Its CONNECT is on its way, by the first connector."""
+    peer = clients.raw(user, device, version, 0)
+    peer.send(p.connect(version, device, user, peer.token, clean=False,
+                        props=[(p.SESSION_EXPIRY, 3600)]))
+    return peer
+
+
+@pytest.mark.parametrize("waits", ["under way", "to be written"])
+def test_while_the_first_kept_session_waits(clients, stack, who, version, waits):
     """It is one transaction with the person's row. Its client goes meanwhile, another device of theirs
     comes, and somebody sends: each is done in its turn."""
-    bob, kept = who("bob"), {"clean": False, "session_expiry_s": 3600}
+    bob = who("bob")
     sender = clients.peer(who("alice"), version=version, connector=0)
     with writes_held(stack) as waiting:
-        peers = [clients.raw(bob, device, version, 0) for device in ("phone", "tablet")]
-        for peer, device in zip(peers, ("phone", "tablet")):
-            peer.send(p.connect(version, device, bob, peer.token, clean=False,
-                                props=[(p.SESSION_EXPIRY, 3600)]))
-            wait_until(waiting, "the batch waits")
-        peers[0].cut()
-        sent = sender.post(f"to/u/{bob}", b"m")
-        # Behind all that on the same link, and answered by a read.
+        if waits == "to be written":
+            ask_for_session(clients, who("dave"), "phone", version)
+            wait_until(waiting, "a batch waits")
+        phone = ask_for_session(clients, bob, "phone", version)
+        wait_until(waiting, "a batch waits")
+        # Who has a CONNACK came behind all that on the same link, and was answered by a read.
         clients.peer(who("carol"), version=version, connector=0)
-    assert peers[1].take(p.CONNACK).reason == 0
+        phone.cut()
+        tablet = ask_for_session(clients, bob, "tablet", version)
+        sent = sender.post(f"to/u/{bob}", b"m")
+        clients.peer(who("carol"), version=version, connector=0)
+    assert tablet.take(p.CONNACK).reason == 0
     assert sender.take(p.PUBACK, pid=sent).reason == 0
     wait_until(lambda: ends(stack, bob) == {"phone": True, "tablet": False}, "the end is written")
     assert rows(stack, bob) == [0]
-    assert clients.peer(bob, version=version, **kept).connack.session_present
+    assert clients.persistent(bob, version=version).connack.session_present
 
 
-def test_two_first_sessions_of_a_person(clients, stack, who, version):
-    """A newer connection of the same device while the first session is written takes over."""
+def test_two_first_sessions_of_a_device(clients, stack, who, version):
+    """A newer connection of the same device takes over while the first session is written."""
     bob = who("bob")
     with writes_held(stack) as waiting:
-        older, newer = (clients.raw(bob, "phone", version, 0) for _ in range(2))
-        for peer in (older, newer):
-            peer.send(p.connect(version, "phone", bob, peer.token, clean=False,
-                                props=[(p.SESSION_EXPIRY, 3600)]))
-            wait_until(waiting, "the batch waits")
+        older = ask_for_session(clients, bob, "phone", version)
+        wait_until(waiting, "a batch waits")
+        newer = ask_for_session(clients, bob, "phone", version)
         clients.peer(who("carol"), version=version, connector=0)
     assert newer.take(p.CONNACK).reason == 0
     older.end()
