@@ -4,12 +4,14 @@
  * decoder writes one byte behind). Then the header alone is read, without a key, to find the key by
  * kid; the header's algorithm must be the one that key was configured with, so that an RSA public
  * key can't be used as an HMAC secret, and `none`, which no key has, never passes. Only then libjwt
- * verifies the signature with that key. Claims are looked at after that, with their JSON types
- * checked: libjwt's own getters can't tell a wrong type from an absent claim.
+ * verifies the signature with that key. Where there is one key only it is tried at once, and what
+ * it verified counts only if the header asks for just that key and algorithm. Claims are looked at
+ * after that, with their JSON types checked: libjwt's own getters can't tell a wrong type from an
+ * absent claim.
  *
- * Cost: two passes of base64 and JSON over at most 8 KiB, and one signature; tens of microseconds
- * with HS256, some hundred with public keys, whose PEM libjwt parses each time. Once a connection.
- */
+ * Cost: one or two passes of base64 and JSON over at most 8 KiB, and one signature; some ten
+ * microseconds with HS256, some hundred with public keys, whose PEM libjwt parses each time. Once a
+ * connection. */
 #include "common/token.h"
 
 #include <errno.h>
@@ -144,32 +146,46 @@ static const struct token_key *pick_key(const struct token_keys *keys, const jso
     return strcmp(key->algorithm, json_string_value(alg)) == 0 ? key : NULL;
 }
 
+/* Verified with that key; or, without one, parsed and not verified. NULL when it is neither. */
+static jwt_t *decode(const char *text, const struct token_key *key)
+{
+    jwt_t *jwt = NULL;
+    int result = jwt_decode(&jwt, text, key == NULL ? NULL : key->data,
+                            key == NULL ? 0 : (int)key->len); /* a file's: fits */
+
+    ERR_clear_error(); /* TLS reads the same queue and would take it for an error of its own */
+    return result == 0 ? jwt : NULL;
+}
+
 /* Verifies the signature. Returns the claims, owned, or NULL and *ret_why. */
 static json_t *verified_claims(const struct token_keys *keys, const char *text,
                                enum token_why *ret_why)
 {
-    jwt_t *jwt = NULL;
+    const struct token_key *tried = keys->count == 1 ? &keys->keys[0] : NULL, *key;
+    jwt_t *jwt = tried == NULL ? NULL : decode(text, tried);
+    json_t *header, *claims;
 
-    /* Without a key libjwt parses and verifies nothing. */
+    if (jwt == NULL) {
+        tried = NULL;
+        jwt = decode(text, NULL);
+    }
     *ret_why = TOKEN_WHY_MALFORMED;
-    if (jwt_decode(&jwt, text, NULL, 0) != 0)
+    if (jwt == NULL)
         return NULL;
-    json_t *header = take_object(jwt_get_headers_json(jwt, NULL));
-    jwt_free(jwt);
-    if (header == NULL)
-        return NULL;
-    const struct token_key *key = pick_key(keys, header, ret_why);
+    header = take_object(jwt_get_headers_json(jwt, NULL));
+    key = header == NULL ? NULL : pick_key(keys, header, ret_why);
     json_decref(header);
-    if (key == NULL)
+    if (key != NULL && key != tried) {
+        *ret_why = TOKEN_WHY_SIGNATURE;
+        jwt_free(jwt);
+        jwt = decode(text, key);
+    }
+    if (key == NULL || jwt == NULL) {
+        jwt_free(jwt);
         return NULL;
-
-    *ret_why = TOKEN_WHY_SIGNATURE;
-    int result = jwt_decode(&jwt, text, key->data, (int)key->len); /* a file's: fits */
-    ERR_clear_error(); /* TLS reads the same queue and would take it for an error of its own */
-    if (result != 0)
-        return NULL;
+    }
     *ret_why = TOKEN_WHY_MALFORMED;
-    json_t *claims = take_object(jwt_get_grants_json(jwt, NULL));
+    claims = take_object(jwt_get_grants_json(jwt, NULL));
     jwt_free(jwt);
     return claims;
 }
