@@ -398,7 +398,7 @@ static const char *key_of(zmq_msg_t *part)
     return key ? key : "";
 }
 
-/* One multipart message: routing id, frame. False when there is none. */
+/* One multipart message: routing id, frame. False when there is none; errno has the reason. */
 static bool receive(struct bus *bus)
 {
     uint8_t id[PEER_ROUTING_ID_MAX];
@@ -434,8 +434,13 @@ static void on_readable(void *arg)
 {
     struct bus *bus = arg;
 
-    for (int i = 0; i < FRAMES_PER_TURN && receive(bus); i++)
-        ;
+    for (int i = 0; i < FRAMES_PER_TURN; i++) {
+        if (receive(bus))
+            continue;
+        if (errno == EAGAIN)
+            zwatch_drained(bus->socket.watch);
+        return;
+    }
 }
 
 /* --- another view --- */

@@ -9,8 +9,9 @@
  *
  * Cost: one zmq_getsockopt per watch and turn, which is two system calls (poll and getpid) and up
  * to 3 us where these are dear. Therefore a watch whose owner tells of every send (zwatch_tells) is
- * asked only when something happened to it: a send, a wake, a call of its callback. After an answer
- * "no" libzmq's mailbox sleeps, so that whatever comes next does ring the descriptor. */
+ * asked only when something happened to it: a send, a wake, a call of its callback that did not
+ * read until nothing was left (zwatch_drained). After an answer "no" libzmq's mailbox sleeps, so
+ * that whatever comes next does ring the descriptor. */
 #include "common/zwatch.h"
 
 #include <errno.h>
@@ -201,6 +202,12 @@ void zwatch_tells(struct zwatch *watch)
 void zwatch_sent(struct zwatch *watch)
 {
     watch->quiet = false;
+}
+
+/* Such a receive looks into the mailbox as the question does, and leaves it asleep. */
+void zwatch_drained(struct zwatch *watch)
+{
+    watch->quiet = watch->tells;
 }
 
 void zwatch_destroy(struct zwatch *watch)

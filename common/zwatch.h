@@ -24,6 +24,9 @@ MUST_CHECK int zwatch_create(struct loop *loop, void *socket, zwatch_fn fn, void
  * turn in which nothing happened to it asks nothing. */
 void zwatch_tells(struct zwatch *watch);
 void zwatch_sent(struct zwatch *watch);
+/* From the callback: a receive that did not wait has just found nothing, which is the answer that
+ * the next question would have. Nothing was sent since. */
+void zwatch_drained(struct zwatch *watch);
 /* NULL is allowed. No callback afterwards. Then the socket may be closed. */
 void zwatch_destroy(struct zwatch *watch);
 

@@ -366,7 +366,9 @@ static void on_readable(void *arg)
             int err = errno;
 
             zmq_msg_close(&message);
-            if (err != EAGAIN && err != EINTR)
+            if (err == EAGAIN)
+                zwatch_drained(link->socket.dealer_watch);
+            else if (err != EINTR)
                 fail_link(link, 0, zmq_strerror(err));
             return;
         }

@@ -219,6 +219,36 @@ START_TEST(test_ringing_does_not_serve_twice)
 }
 END_TEST
 
+/* Reads all there is and says so. */
+static void on_readable_until_drained(void *arg)
+{
+    char text[8];
+
+    near_end.calls++;
+    while (zmq_recv(near_end.socket, text, sizeof(text), ZMQ_DONTWAIT) >= 0)
+        near_end.messages++;
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert_ptr_eq(arg, &near_end);
+    zwatch_drained(near_end.watch);
+}
+
+/* What comes after that rings, whatever was sent meanwhile. */
+START_TEST(test_drained)
+{
+    tells = _i % 2 == 1;
+    connect_ends(_i < 2 ? "inproc://zwatch" : "tcp://127.0.0.1:*");
+    watch(&near_end, on_readable_until_drained);
+    for (unsigned i = 1; i <= 200; i++) {
+        send_text(&far_end, "x");
+        if (i % 3 == 0)
+            send_text(&near_end, "mine");
+        run_until(&near_end, i);
+    }
+    turn(0);
+    ck_assert_uint_eq(near_end.messages, 200);
+}
+END_TEST
+
 static bool descriptor_rings(void *socket)
 {
     struct pollfd pollfd = {.events = POLLIN};
@@ -403,6 +433,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(delivery, test_message_from_before_the_watch, 0, 2);
     tcase_add_loop_test(delivery, test_at_most_once_a_turn, 0, 2);
     tcase_add_loop_test(delivery, test_ringing_does_not_serve_twice, 0, 2);
+    tcase_add_loop_test(delivery, test_drained, 0, 4);
     tcase_add_test(delivery, test_more_watches_than_hooks);
     tcase_add_loop_test(edge, test_send_that_takes_the_edge, 0, 2);
     tcase_add_loop_test(edge, test_both_ends_send_in_hooks, 0, 2);
