@@ -216,13 +216,22 @@ int loop_io_set(struct loop *loop, loop_id id, uint32_t events)
 
 void loop_io_remove(struct loop *loop, loop_id id)
 {
-    struct source *source = find_source(loop, id);
+    const struct source *source = find_source(loop, id);
 
     if (source == NULL)
         return;
     int r = epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
     assert(r == 0); /* else the owner closed the descriptor first */
     (void)r;        /* without asserts */
+    loop_io_forget(loop, id);
+}
+
+void loop_io_forget(struct loop *loop, loop_id id)
+{
+    struct source *source = find_source(loop, id);
+
+    if (source == NULL)
+        return;
     source->fn = NULL;
     source->arg = NULL;
     source->fd = -1;

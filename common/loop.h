@@ -46,6 +46,9 @@ MUST_CHECK int loop_io_add(struct loop *loop, int fd, uint32_t events, loop_io_f
 MUST_CHECK int loop_io_set(struct loop *loop, loop_id id, uint32_t events);
 /* No callback for id after this returns. id 0 and stale ids are ignored. */
 void loop_io_remove(struct loop *loop, loop_id id);
+/* The same for a descriptor that the caller closes next and that is nobody else's (no copy of it,
+ * no child that has it): closing takes it out of epoll, so this makes no system call. */
+void loop_io_forget(struct loop *loop, loop_id id);
 
 /* fn runs before the I/O and the timers of a turn that begins at least min_ms later than the loop
  * meant to: the process stood still (SIGSTOP, a starved machine) or a callback took that long, and

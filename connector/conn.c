@@ -372,7 +372,7 @@ void conn_close_now(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     loop_timer_cancel(c->connector->loop, &c->timer);
-    loop_io_remove(c->connector->loop, c->io);
+    loop_io_forget(c->connector->loop, c->io);
     c->transport.ops->close(&c->transport);
     conn_not_ready(c);
     conn_set_state(&conns->lists, c, CONN_CLOSED);
