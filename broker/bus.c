@@ -199,6 +199,8 @@ static void on_turn(void *arg)
 
     if (bus->doomed)
         lose_doomed(bus);
+    if (TAILQ_EMPTY(&bus->out) || loop_more(bus->broker->loop))
+        return;
     for (peer = TAILQ_FIRST(&bus->out); peer; peer = next) {
         next = TAILQ_NEXT(peer, out_link);
         flush_peer(bus, peer);

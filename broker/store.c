@@ -43,11 +43,14 @@ static void on_reader_lost(void *arg, const char *reason)
     (void)reason; /* the read under way gets its own failed callback and queues its work again */
 }
 
-/* End of the turn: what this turn brought is one batch and one read. */
+/* End of the turn: what this turn brought is one batch and one read; also what the next one is
+ * about to bring. */
 static void on_turn(void *arg)
 {
     struct store *store = arg;
 
+    if ((batches_wait(store) || reads_wait(store)) && loop_more(store->broker->loop))
+        return;
     batches_run(store);
     reads_run(store);
 }

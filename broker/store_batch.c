@@ -331,6 +331,11 @@ bool store_idle(const struct store *store)
     return TAILQ_EMPTY(&store->batches) && !late_pending(store);
 }
 
+bool batches_wait(const struct store *store)
+{
+    return !store->busy && !TAILQ_EMPTY(&store->batches);
+}
+
 void batches_run(struct store *store)
 {
     struct batch *batch = TAILQ_FIRST(&store->batches);
@@ -428,8 +433,7 @@ static void on_batch_end(void *arg, bool ok)
         return; /* batches_lost follows */
     if (!batch->failed && all_answered(batch)) {
         committed(store, batch);
-        batches_run(store);
-        return;
+        return; /* the end of the turn sends the next one */
     }
     if (strcmp(batch->sqlstate, "BK001") == 0) {
         fenced(store, batch);

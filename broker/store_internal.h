@@ -108,7 +108,9 @@ struct store {
 
 void batches_init(struct store *store);
 void batches_fini(struct store *store);
-/* Sends the next batch if there is one and none is under way. */
+/* There is a batch to send, and none is under way. */
+bool batches_wait(const struct store *store);
+/* Sends it. */
 void batches_run(struct store *store);
 /* The writer is gone: what was under way waits to be tried again. */
 void batches_lost(struct store *store);
@@ -182,6 +184,7 @@ void recheck_finish(struct store *store);
 void reads_init(struct store *store);
 /* The reader is connected. */
 void reads_ready(struct store *store);
+bool reads_wait(const struct store *store);
 void reads_run(struct store *store);
 void reads_fini(struct store *store);
 

@@ -227,8 +227,6 @@ static void on_loads_end(void *arg, bool ok)
     loads_finish(store, ok && !store->read_failed);
     if (store->read_failed)
         loop_timer_add(store->broker->loop, &store->read_timer, RETRY_MS);
-    else
-        reads_run(store);
 }
 
 /* Whoever was found has a second round trip; the rest of the read is over. */
@@ -262,8 +260,6 @@ static void on_read_end(void *arg, bool ok)
     }
     if (store->read_failed)
         loop_timer_add(store->broker->loop, &store->read_timer, RETRY_MS);
-    else
-        reads_run(store);
 }
 
 static void on_read_timer(struct timer *timer)
@@ -309,6 +305,17 @@ void reads_ready(struct store *store)
     reads_run(store);
 }
 
+static bool something_to_read(const struct store *store)
+{
+    return !TAILQ_EMPTY(&store->load_queue) || !STAILQ_EMPTY(&store->fetch_queue) ||
+           !STAILQ_EMPTY(&store->lookup_queue) || store->recovery.due || store->recheck.due;
+}
+
+bool reads_wait(const struct store *store)
+{
+    return !store->reading && something_to_read(store);
+}
+
 void reads_run(struct store *store)
 {
     int r = 0;
@@ -316,8 +323,7 @@ void reads_run(struct store *store)
     if (store->reading || store->read_failed || !pg_ready(store->reader) ||
         ownership_changes(store->broker))
         return;
-    if (TAILQ_EMPTY(&store->load_queue) && STAILQ_EMPTY(&store->fetch_queue) &&
-        STAILQ_EMPTY(&store->lookup_queue) && !store->recovery.due && !store->recheck.due)
+    if (!something_to_read(store))
         return;
     store->reading = true;
     if (!TAILQ_EMPTY(&store->load_queue))

@@ -21,6 +21,9 @@
 /* Events taken from one wait: timers and posted work come round at least this often, and the
  * array (6 KiB) stays in the first-level cache. */
 #define EVENTS_PER_WAIT 512
+/* Turns that may put off what they send. A turn of a busy process takes some 100 us: together they
+ * are below what a wake-up of whoever waits for it can take. */
+#define MORE_TURNS_MAX 4
 #define HOOKS_MAX 8 /* as loop.h says; a process has a handful of batching modules */
 #define SOURCES_MIN 64
 /* Signals read at one wake-up: more wait for the next turn. */
@@ -63,6 +66,8 @@ struct loop {
         loop_prepare_fn fn; /* NULL: free */
         void *arg;
     } prepare[HOOKS_MAX];
+    int found; /* events that loop_more has seen; -1: it has not looked */
+    unsigned more_turns;
     sigset_t signals;
     struct {
         loop_signal_fn fn;
@@ -100,6 +105,7 @@ struct loop *loop_create(void)
         return NULL;
     }
     loop->signal_fd = -1;
+    loop->found = -1;
     sigemptyset(&loop->signals);
     loop->first_free = NO_SLOT;
     loop->posted_tail = &loop->posted;
@@ -398,6 +404,24 @@ uint64_t loop_wall_clock_ms(void)
     return clock_ms(CLOCK_REALTIME);
 }
 
+bool loop_more(struct loop *loop)
+{
+    if (loop->more_turns == MORE_TURNS_MAX || loop->stopping)
+        return false;
+    if (loop->found < 0)
+        loop->found = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_WAIT, 0);
+    return loop->found > 0;
+}
+
+/* Whether this turn has put something off. */
+static void count_more_turns(struct loop *loop)
+{
+    if (loop->found > 0 && loop->more_turns < MORE_TURNS_MAX)
+        loop->more_turns++;
+    else
+        loop->more_turns = 0;
+}
+
 /* How long this turn may sleep. All prepare hooks run, whatever the others say. */
 static int wait_ms(struct loop *loop, uint64_t max_wait_ms)
 {
@@ -409,7 +433,7 @@ static int wait_ms(struct loop *loop, uint64_t max_wait_ms)
     }
     /* Not a wait: whatever this turn's callbacks took, descriptors should have been looked at. */
     loop->due_ms = loop->now_ms;
-    if (work || loop->posted != NULL || loop->stopping)
+    if (work || loop->posted != NULL || loop->stopping || loop->found > 0)
         return 0;
     /* INT_MAX is epoll_wait's limit: an idle process wakes every 24 days. The clock is read again
      * because this turn's callbacks took time, which must not be slept twice. */
@@ -424,9 +448,11 @@ static int wait_ms(struct loop *loop, uint64_t max_wait_ms)
 
 static int wait_and_dispatch(struct loop *loop, uint64_t max_wait_ms)
 {
-    int timeout_ms = wait_ms(loop, max_wait_ms);
-    int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_WAIT, timeout_ms);
+    int timeout_ms = wait_ms(loop, max_wait_ms), count = loop->found;
 
+    loop->found = -1;
+    if (count <= 0)
+        count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_WAIT, timeout_ms);
     read_clocks(loop);
     if (loop->stall.fn != NULL && loop->now_ms >= loop->due_ms + loop->stall.min_ms)
         loop->stall.fn(loop->stall.arg, loop->now_ms - loop->due_ms);
@@ -451,6 +477,7 @@ int loop_turn(struct loop *loop, uint64_t max_wait_ms)
     run_posted(loop);
     for (unsigned i = 0; i < loop->hook_count; i++)
         loop->hooks[i].fn(loop->hooks[i].arg);
+    count_more_turns(loop);
     collect_garbage(loop);
     return 0;
 }

@@ -84,6 +84,12 @@ MUST_CHECK int loop_prepare_add(struct loop *loop, loop_prepare_fn fn, void *arg
 /* No effect when it was not added. A hook may remove itself. */
 void loop_prepare_remove(struct loop *loop, loop_prepare_fn fn, void *arg);
 
+/* For end-of-turn hooks with something to send: true when descriptors are ready already, so that
+ * what the next turn has to say can go with it; the hook runs again at the end of that one. False
+ * after a few turns in a row, however much is ready, and in the last one. At most one system call a
+ * turn, and none more when it is true: the next turn begins with what was found. */
+bool loop_more(struct loop *loop);
+
 /* Blocks signo for the process and delivers it as a callback in step 2 (signalfd). */
 MUST_CHECK int loop_signal_add(struct loop *loop, int signo, loop_signal_fn fn, void *arg);
 

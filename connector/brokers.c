@@ -345,10 +345,22 @@ void brokers_set_keys(struct brokers *brokers, const struct link_keys *keys, boo
     }
 }
 
+static bool something_to_send(const struct brokers *brokers)
+{
+    for (unsigned i = 0; i < BROKER_SLOTS; i++) {
+        if (broker_is_sending(brokers->slots[i]))
+            return true;
+    }
+    return false;
+}
+
+/* A frame costs three threads a wake-up: what is about to come goes with it. */
 static void on_turn_end(void *arg)
 {
     struct brokers *brokers = arg;
 
+    if (something_to_send(brokers) && loop_more(brokers->connector->loop))
+        return;
     for (unsigned i = 0; i < BROKER_SLOTS; i++) {
         if (brokers->slots[i] != NULL && brokers->slots[i]->link != NULL)
             link_flush(brokers->slots[i]->link);

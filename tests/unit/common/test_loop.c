@@ -313,6 +313,73 @@ START_TEST(test_posted_may_unpost_others)
 }
 END_TEST
 
+START_TEST(test_forgotten_before_it_is_closed)
+{
+    int fd = open_event(1), other;
+    loop_id id = add(fd, EPOLLIN, on_io_note, LETTER('i'));
+
+    loop_io_forget(loop, id);
+    close(fd);
+    ck_assert_int_eq(loop_io_set(loop, id, EPOLLIN), ERR_NOT_FOUND);
+    loop_io_forget(loop, id); /* no effect */
+    other = open_event(1);
+    ck_assert_int_eq(other, fd); /* the same number, another source */
+    ck_assert(add(other, EPOLLIN, on_io_note, LETTER('o')) != id);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "o");
+    close(other);
+}
+END_TEST
+
+static void on_turn_ask(void *arg)
+{
+    (void)arg;
+    note(loop_more(loop) ? '+' : '-');
+}
+
+START_TEST(test_more_while_descriptors_are_ready)
+{
+    int fd = open_event(1);
+    loop_id id = add(fd, EPOLLIN, on_io_note, LETTER('i'));
+
+    ck_assert_int_eq(loop_hook_add(loop, on_turn_ask, NULL), 0);
+    ck_assert_int_eq(loop_hook_add(loop, on_turn_ask, NULL), 0);
+    for (unsigned i = 0; i < 6; i++)
+        turn(LONG_MS);
+    ck_assert_str_eq(trace, "i++i++i++i++i--i++"); /* not for ever */
+    loop_io_remove(loop, id);                      /* what was seen of it is dropped */
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "i++i++i++i++i--i++--");
+    turn(0);
+    ck_assert_str_eq(trace, "i++i++i++i++i--i++----");
+    add(fd, EPOLLIN, on_io_note, LETTER('i'));
+    loop_stop(loop); /* no turn follows */
+    turn(0);
+    ck_assert_str_eq(trace, "i++i++i++i++i--i++----i--");
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_what_more_has_seen_is_not_waited_for)
+{
+    int first = open_event(1), second = open_event(0);
+    loop_id id = add(first, EPOLLIN, on_io_note, LETTER('1'));
+
+    add(second, EPOLLIN, on_io_note, LETTER('2'));
+    ck_assert_int_eq(loop_hook_add(loop, on_turn_ask, NULL), 0);
+    turn(0);
+    ck_assert_str_eq(trace, "1+");
+    ck_assert_int_eq(eventfd_write(second, 1), 0); /* too late for that look */
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "1+1+");
+    loop_io_remove(loop, id);
+    turn(LONG_MS);
+    ck_assert_str_eq(trace, "1+1+2+");
+    close(first);
+    close(second);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("loop");
@@ -326,9 +393,12 @@ static Suite *make_suite(void)
     tcase_add_test(io, test_event_of_a_removed_source_is_dropped);
     tcase_add_test(io, test_table_grows_and_all_are_served);
     tcase_add_test(io, test_what_epoll_refuses);
+    tcase_add_test(io, test_forgotten_before_it_is_closed);
     tcase_add_test(order, test_order_of_a_turn);
     tcase_add_test(order, test_garbage_may_defer_garbage);
     tcase_add_test(order, test_destroy_frees_what_waits);
+    tcase_add_test(order, test_more_while_descriptors_are_ready);
+    tcase_add_test(order, test_what_more_has_seen_is_not_waited_for);
     tcase_add_test(posted, test_posted_in_order_once);
     tcase_add_test(posted, test_posted_by_posted_runs_next_turn);
     tcase_add_test(posted, test_posted_may_unpost_others);
