@@ -1,0 +1,22 @@
+/* parts - what is simulated, each prints its rows and claims. */
+#ifndef BECKON_BENCH_SCALING_PARTS_H
+#define BECKON_BENCH_SCALING_PARTS_H
+
+#include <stdint.h>
+
+/* A cell: connectors and brokers that are all linked, and one database. */
+struct layout {
+    double devices; /* of all cells */
+    double cells, cell_devices;
+    uint32_t brokers, connectors; /* of one cell */
+};
+
+struct layout layout_of(double devices);
+void layout_check(const struct layout *layout);
+/* Where one cell for everybody would end. */
+void layout_limits(void);
+void people_check(const struct layout *layout, uint64_t seed);
+void handover_check(const struct layout *layout, uint64_t seed);
+void storm_check(const struct layout *layout, uint64_t seed);
+
+#endif
