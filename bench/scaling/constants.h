@@ -5,55 +5,70 @@
 
 #include "common/err.h"
 
-/* X(name, value): microseconds are processor time. The machine of docs/performance.md: two
- * processors, virtual, busy. */
+/* X(name, value): microseconds are processor time, on the machine of docs/performance.md (two
+ * processors, virtual, shared: a calm one needs less). docs/scaling.md has command, date and load
+ * average of each. */
 #define SCALING_CONSTANTS(X)                                                                       \
-    /* docs/performance.md, Budgets: TLS; own bytes of 19,000 (TCP) and 6,000 (TLS) */             \
+    /* docs/performance.md, Budgets: TLS of 6,000; sockets; broker and idle time of 101,123 */     \
     X(connector_bytes, 14557)                                                                      \
     X(kernel_bytes, 3768)                                                                          \
-    X(broker_bytes, 796)                                                                           \
-    /* ./dev bench edge, cpu_us of "clean connect", tls: of each kind of process */                \
-    X(connect_tls_us, 585)                                                                         \
-    X(connect_broker_us, 58)                                                                       \
-    X(connect_postgres_us, 105)                                                                    \
-    /* the same, tcp */                                                                            \
-    X(connect_tcp_us, 154)                                                                         \
-    /* ./dev bench edge, cpu_us of "1000/s", tcp: messages that come seldom, the dearest case */   \
-    X(message_connector_us, 193)                                                                   \
-    X(message_broker_us, 167)                                                                      \
-    X(message_postgres_us, 702)                                                                    \
-    /* the same of "window 16": messages that come together */                                     \
-    X(together_connector_us, 3.1)                                                                  \
-    X(together_broker_us, 2.3)                                                                     \
-    X(together_postgres_us, 16.9)                                                                  \
-    /* ./dev bench scaling --measure */                                                            \
-    X(wal_bytes, 1100)                                                                             \
-    X(stored_bytes, 480)                                                                           \
-    X(move_bytes, 150)                                                                             \
+    X(broker_bytes, 825)                                                                           \
+    X(idle_connector_us, 0.082)                                                                    \
+    X(idle_broker_us, 0.074)                                                                       \
+    /* ./dev bench edge, cpu_us of "kept connect again": tls and tcp; what follows is of tcp */    \
+    X(connect_tls_us, 860)                                                                         \
+    X(connect_tcp_us, 156)                                                                         \
+    X(connect_broker_us, 80)                                                                       \
+    X(connect_postgres_us, 96)                                                                     \
+    /* ./dev bench scaling --measure, "300/s, 2000 pairs": the dearest case, each alone */         \
+    X(message_connector_us, 323)                                                                   \
+    X(message_broker_us, 313)                                                                      \
+    X(message_postgres_us, 730)                                                                    \
+    X(wal_bytes, 1340)                                                                             \
+    /* the same, "window 16": messages that come together */                                       \
+    X(together_connector_us, 5.5)                                                                  \
+    X(together_broker_us, 3.9)                                                                     \
+    X(together_postgres_us, 21.5)                                                                  \
+    /* the same, "on the disk"; a person is users, session, subscription, push and all indexes */  \
+    X(inbox_bytes, 372)                                                                            \
+    X(inbox_index_bytes, 37)                                                                       \
+    X(move_bytes, 77)                                                                              \
+    X(move_index_bytes, 58)                                                                        \
+    X(device_bytes, 187)                                                                           \
+    X(head_bytes, 125)                                                                             \
+    X(conversation_bytes, 140)                                                                     \
+    X(person_bytes, 900)                                                                           \
+    /* the same, "an idle link", to the broker and to the connector */                             \
     X(link_us_per_s, 400)                                                                          \
-    X(link_bytes, 100000)                                                                          \
-    /* broker/recover.c: of a person who is looked at after a start */                             \
+    X(link_connector_us, 400)                                                                      \
+    /* the same, "after a start": who is looked at, and who is announced and read */               \
     X(recover_us, 10)                                                                              \
+    X(announce_connector_us, 6)                                                                    \
+    X(announce_broker_us, 6)                                                                       \
+    X(load_us, 60)                                                                                 \
+    /* broker/recover.c, broker/store_read.c: people in one look or read, and between looks */     \
     X(recover_range, 2000)                                                                         \
     X(recover_pause_ms, 20)                                                                        \
-    /* broker/store_read.c: people in one read, of which one is under way */                       \
     X(read_people, 1000)                                                                           \
     /* common/wire.h: ANNOUNCE with two names of 16 bytes, one filter, no gaps */                  \
     X(announce_bytes, 160)                                                                         \
-    /* assumption: to encode, or to decode and park one; a tenth of what a connect costs */        \
-    X(announce_us, 6)                                                                              \
     /* defaults: membership.lease_ms, listen.accepts_per_s, listen.backlog, session.open_ms,       \
-     * mqtt.connect_timeout_ms, retention.days and an eighth */                                    \
+     * mqtt.connect_timeout_ms, retention.days, its eighth, trace.days; PostgreSQL's               \
+     * checkpoint_timeout */                                                                       \
     X(lease_ms, 5000)                                                                              \
     X(accepts_per_s, 20000)                                                                        \
     X(backlog, 4096)                                                                               \
     X(open_ms, 2000)                                                                               \
     X(connect_timeout_ms, 10000)                                                                   \
-    X(retention_days, 33.75)                                                                       \
+    X(retention_days, 30)                                                                          \
+    X(partition_days, 3.75)                                                                        \
+    X(trace_days, 7)                                                                               \
+    X(checkpoint_s, 300)                                                                           \
     /* assumptions: how an app is used, what one machine is given, its network */                  \
     X(messages_per_day, 40)                                                                        \
     X(peak, 3)                                                                                     \
     X(zipf, 0.8)                                                                                   \
+    X(conversations, 20)                                                                           \
     X(devices_per_connector, 50000)                                                                \
     X(connectors_per_machine, 8)                                                                   \
     X(devices_per_broker, 250000)                                                                  \

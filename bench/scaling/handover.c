@@ -1,8 +1,10 @@
 /* handover - a broker dies: when has each of its people a broker that knows them?
  *
  * Lease, the next round of whoever looks first, the frame that tells each connector, their
- * announcements, and then reads of the database, for which people queue at each broker. A broker
- * that starts again in place has no lease to wait for, but all of its people to read by itself. */
+ * announcements, and then reads of the database, for which people queue at each broker, and with
+ * which each broker that gets people looks at everybody in the database. A broker that starts again
+ * in place has no lease to wait for, but all of its people to read by itself; it counts from when
+ * its process is there. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ static void announce(struct handover *h, const struct layout *layout)
         double at = h->removed + (c + 1) * frame_s + constants.round_trip_ms / 1e3;
 
         for (uint32_t p = 0; p < pieces * h->takers; p++) {
-            at += h->readers.weight * (constants.announce_us / 1e6 +
+            at += h->readers.weight * (constants.announce_connector_us / 1e6 +
                                        constants.announce_bytes / constants.network_bytes_per_s);
             sim_at(&h->sim, at, ANNOUNCE, item++);
         }
@@ -48,7 +50,7 @@ static void run(struct handover *h)
             uint32_t broker = event.who % h->takers;
             double free_at = fmax(h->free_at[broker], h->sim.now);
 
-            free_at += h->readers.weight * constants.announce_us / 1e6;
+            free_at += h->readers.weight * constants.announce_broker_us / 1e6;
             h->free_at[broker] = free_at;
             readers_add(&h->readers, broker, event.who);
             continue;
@@ -63,9 +65,9 @@ static void run(struct handover *h)
 }
 
 /* Returns when the last person is served; -1: not all ever were. */
-static double simulate(const struct layout *layout, uint64_t seed, uint32_t takers,
-                       double *ret_mean)
+static double simulate(const struct layout *layout, uint64_t seed, bool in_place, double *ret_mean)
 {
+    uint32_t takers = in_place ? 1 : layout->brokers - 1;
     struct handover h = {.takers = takers};
     double people = layout->cell_devices / layout->brokers, last;
     uint32_t pairs = layout->connectors * takers;
@@ -75,15 +77,15 @@ static double simulate(const struct layout *layout, uint64_t seed, uint32_t take
     sim_begin(&h.sim, seed);
     h.items = pairs * pieces;
     h.free_at = sim_alloc(takers, sizeof(*h.free_at));
-    if (takers > 1) { /* the last renewal was up to a round ago, each other looks once a round */
+    if (!in_place) { /* the last renewal was up to a round ago, each other looks once a round */
         double first = 1;
 
         for (uint32_t i = 0; i < takers; i++)
             first = fmin(first, sim_share(&h.sim));
         h.removed = constants.lease_ms / 1e3 + (first - sim_share(&h.sim)) * round_s;
     }
-    readers_begin(&h.readers, &h.sim, READ, takers, h.items, people / h.items,
-                  constants.connect_postgres_us);
+    readers_begin(&h.readers, &h.sim, READ, takers, h.items, people / h.items, constants.load_us);
+    readers_look(&h.readers, layout->cell_devices);
     announce(&h, layout);
     run(&h);
     *ret_mean = h.sum / h.items;
@@ -97,8 +99,8 @@ static double simulate(const struct layout *layout, uint64_t seed, uint32_t take
 void handover_check(const struct layout *layout, uint64_t seed)
 {
     double mean, again_mean;
-    double last = simulate(layout, seed, layout->brokers - 1, &mean);
-    double again = simulate(layout, seed, 1, &again_mean);
+    double last = simulate(layout, seed, false, &mean);
+    double again = simulate(layout, seed, true, &again_mean);
 
     printf("{\"row\": \"handover\", \"devices\": %.0f, \"people\": %.0f, \"killed_mean_s\": %.3f, "
            "\"killed_last_s\": %.3f, \"in_place_mean_s\": %.3f, \"in_place_last_s\": %.3f, "

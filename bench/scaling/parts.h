@@ -12,6 +12,10 @@ struct layout {
 };
 
 struct layout layout_of(double devices);
+double messages_per_s(double devices);
+/* Of the database of so many devices; the images of whole pages are part of the bytes. */
+double wal_images_per_s(double devices);
+double wal_bytes_per_s(double devices);
 void layout_check(const struct layout *layout);
 /* Where one cell for everybody would end. */
 void layout_limits(void);

@@ -18,14 +18,29 @@ void readers_begin(struct readers *readers, struct sim *sim, uint32_t done_kind,
     readers->next = sim_alloc(items, sizeof(*readers->next));
     readers->all = sim_alloc(brokers, sizeof(*readers->all));
     for (uint32_t i = 0; i < brokers; i++)
-        readers->all[i] = (struct readers_queue){READERS_NONE, READERS_NONE, READERS_NONE,
-                                                 READERS_NONE, false,        0};
+        readers->all[i] = (struct readers_queue){
+            READERS_NONE, READERS_NONE, READERS_NONE, READERS_NONE, false, 0, 0};
+}
+
+void readers_look(struct readers *readers, double people)
+{
+    for (uint32_t i = 0; i < readers->brokers; i++)
+        readers->all[i].ranges = people / constants.recover_range;
 }
 
 void readers_end(struct readers *readers)
 {
     free(readers->next);
     free(readers->all);
+}
+
+/* A read takes longer than the pause between two ranges, so each has one. */
+static double look_s(struct readers_queue *queue)
+{
+    if (queue->ranges <= 0)
+        return 0;
+    queue->ranges--;
+    return constants.recover_range * constants.recover_us / 1e6;
 }
 
 static void run_reads(struct readers *readers)
@@ -40,7 +55,7 @@ static void run_reads(struct readers *readers)
         readers->idle--;
         sim_at(readers->sim,
                readers->sim->now + constants.round_trip_ms / 1e3 +
-                   queue->read_people * readers->us / 1e6,
+                   queue->read_people * readers->us / 1e6 + look_s(queue),
                readers->done_kind, broker);
     }
 }

@@ -1,8 +1,8 @@
 """./dev bench scaling: a simulation of connectors, brokers and failures at up to a billion devices,
 from constants that were measured (bench/scaling/constants.h). docs/scaling.md says how to read it.
 
-With --measure it measures what no other benchmark does, on a stack of its own: rows and WAL of a
-message, and what a link between a connector and the broker costs while nothing happens."""
+With --measure it measures what no other benchmark does, on stacks of its own: rows, WAL and
+processor time of a message that comes alone, an idle link, a person who is read after a broker died."""
 import argparse
 import json
 import pathlib
@@ -17,14 +17,19 @@ import measure
 from support.stack import program
 
 
+def text(value):
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
 def show(row):
     kind = row.pop("row")
     if kind == "claim":
         print(f"  {'met   ' if row['met'] else 'MISSED'} {row['devices']:>13,}  {row['claim']:<58} "
               f"{row['found']:>12.4g}  limit {row['limit']:g}")
     else:
-        print(f"  {kind}: " + ", ".join(f"{key} {value:,.4g}" if isinstance(value, float) else
-                                        f"{key} {value:,}" for key, value in row.items()))
+        print(f"  {kind}: " + ", ".join(f"{key} {text(value)}" for key, value in row.items()))
 
 
 def simulate(words):
@@ -36,13 +41,18 @@ def simulate(words):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     for row in rows:
         show(dict(row))
+    met = [row["met"] for row in rows if row["row"] == "claim"]
+    print(f"\n  {met.count(True)} claims met, {met.count(False)} missed")
     return rows, done.returncode == 0
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench scaling", description=__doc__)
     parser.add_argument("--seed", default="1", help="of everything that is drawn")
-    parser.add_argument("--set", action="append", default=[], metavar="CONSTANT=VALUE")
+    parser.add_argument("--set", action="append", default=[], metavar="CONSTANT=VALUE",
+                        help="another constant, repeatable")
+    parser.add_argument("--layout", metavar="DEVICES:BROKERS:CONNECTORS",
+                        help="of one cell (10^6 to 10^9 devices, in cells)")
     parser.add_argument("--measure", action="store_true", help="constants, on a stack of its own")
     parser.add_argument("--json", default=str(harness.ROOT / "build" / "bench" / "scaling.json"))
     arguments = parser.parse_args()
@@ -52,6 +62,8 @@ def main():
         result["measured"] = measure.measure()
     else:
         words = ["--seed", arguments.seed]
+        if arguments.layout:
+            words += ["--layout", arguments.layout]
         for change in arguments.set:
             words += ["--set", change]
         result["rows"], met = simulate(words)
@@ -60,4 +72,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(main))

@@ -2,8 +2,9 @@
  *
  * A client picks a connector. That one accepts at its rate (what is above waits in the kernel, and
  * above its backlog is dropped and comes again as TCP does), has one processor for handshakes, and
- * gives up on who is not through in time. Then OPEN at the person's broker, which reads them from
- * the database; too late an answer is a refusal, which costs as much and comes again. */
+ * gives up on who is not through in time. Then OPEN at the person's broker, which writes that the
+ * session is there, and reads who is not in memory (one thing at a time, of as many as came
+ * meanwhile); too late an answer is a refusal, which costs as much and comes again. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,24 +111,30 @@ static void run(struct storm *s)
     }
 }
 
-static struct storm simulate(const struct layout *layout, uint64_t seed, uint32_t gone,
-                             double spread_s, double handshake_us, double accepts_per_s)
-{
-    struct storm s = {.connectors = layout->connectors - gone,
-                      .brokers = layout->brokers,
-                      .handshake_us = handshake_us,
-                      .accepts_per_s = accepts_per_s};
+/* What happens: so many clients come within some seconds to so many connectors. */
+struct kind {
+    uint32_t clients, connectors;
+    double spread_s, handshake_us, accepts_per_s;
+    double postgres_us; /* of one of them */
+};
 
-    s.clients = (uint32_t)(layout->cell_devices * gone / layout->connectors);
+static struct storm simulate(const struct layout *layout, uint64_t seed, const struct kind *kind)
+{
+    struct storm s = {.clients = kind->clients,
+                      .connectors = kind->connectors,
+                      .brokers = layout->brokers,
+                      .handshake_us = kind->handshake_us,
+                      .accepts_per_s = kind->accepts_per_s};
+
     sim_begin(&s.sim, seed);
-    readers_begin(&s.readers, &s.sim, READ, s.brokers, s.clients, 1, constants.connect_postgres_us);
+    readers_begin(&s.readers, &s.sim, READ, s.brokers, s.clients, 1, kind->postgres_us);
     s.accept_at = sim_alloc(s.connectors, sizeof(double));
     s.free_at = sim_alloc(s.connectors, sizeof(double));
     s.broker_free_at = sim_alloc(s.brokers, sizeof(double));
     s.opened_at = sim_alloc(s.clients, sizeof(double));
     s.tries = sim_alloc(s.clients, 1);
     for (uint32_t i = 0; i < s.clients; i++)
-        sim_at(&s.sim, sim_share(&s.sim) * spread_s, ARRIVE, i);
+        sim_at(&s.sim, sim_share(&s.sim) * kind->spread_s, ARRIVE, i);
     run(&s);
     free(s.accept_at);
     free(s.free_at);
@@ -139,42 +146,75 @@ static struct storm simulate(const struct layout *layout, uint64_t seed, uint32_
     return s;
 }
 
-static void print(const struct layout *layout, const char *what, const struct storm *s)
+static struct storm happen(const struct layout *layout, uint64_t seed, const char *what,
+                           const struct kind *kind)
 {
+    struct storm s = simulate(layout, seed, kind);
+
     printf("{\"row\": \"storm\", \"what\": \"%s\", \"devices\": %.0f, \"clients\": %u, "
-           "\"connectors\": "
-           "%u, \"last_s\": %.3f, \"refused\": %u, \"timed_out\": %u, \"dropped\": %u, \"lost\": "
-           "%u}\n",
-           what, layout->devices, s->clients, s->connectors, s->last, s->refused, s->timed_out,
-           s->dropped, s->lost);
+           "\"connectors\": %u, \"last_s\": %.3f, \"refused\": %u, \"timed_out\": %u, "
+           "\"dropped\": %u, \"lost\": %u}\n",
+           what, layout->devices, s.clients, s.connectors, s.last, s.refused, s.timed_out,
+           s.dropped, s.lost);
+    claim(what, layout->devices, (double)s.lost + (s.served + s.lost != s.clients), 0);
+    return s;
 }
 
-void storm_check(const struct layout *layout, uint64_t seed)
+static void machine_killed(const struct layout *layout, uint64_t seed)
 {
     uint32_t gone = (uint32_t)constants.connectors_per_machine;
-    /* What all brokers can read of the database, less a fifth, among the connectors that are left.
-     */
-    double reads_per_s = fmin(layout->brokers, constants.postgres_processors) * 1e6 /
-                         constants.connect_postgres_us * 0.8;
-    double paced = reads_per_s / (layout->connectors - gone);
-    struct storm s = simulate(layout, seed, gone, constants.jitter_s, constants.connect_tls_us,
-                              constants.accepts_per_s);
+    /* What all brokers can have written, less a fifth, among the connectors that are left. */
+    double writes_per_s = fmin(layout->brokers, constants.postgres_processors) * 1e6 /
+                          constants.connect_postgres_us * 0.8;
+    struct kind kind = {.clients = (uint32_t)(layout->cell_devices * gone / layout->connectors),
+                        .connectors = layout->connectors - gone,
+                        .spread_s = constants.jitter_s,
+                        .handshake_us = constants.connect_tls_us,
+                        .accepts_per_s = constants.accepts_per_s,
+                        .postgres_us = constants.connect_postgres_us};
+    struct storm s = happen(layout, seed, "clients without service: machine killed, TLS", &kind);
 
-    print(layout, "machine killed, TLS, clients spread", &s);
-    claim("killed connector machine: clients without service", layout->devices,
-          (double)s.lost + (s.served + s.lost != s.clients), 0);
     claim("killed connector machine: seconds, TLS, clients spread", layout->devices, s.last,
           constants.jitter_s + 10);
     claim("killed connector machine: refused of a client, TLS", layout->devices,
           (double)s.refused / s.clients, 0.01);
-    s = simulate(layout, seed, gone, 0.2, constants.connect_tcp_us, constants.accepts_per_s);
-    print(layout, "machine killed, TCP, all at once", &s);
-    s = simulate(layout, seed, gone, 0.2, constants.connect_tcp_us, paced);
-    print(layout, "the same, accepts_per_s at what brokers read", &s);
+    kind.spread_s = 0.2;
+    kind.handshake_us = constants.connect_tcp_us;
+    s = happen(layout, seed, "clients without service: TCP, all at once", &kind);
+    kind.accepts_per_s = writes_per_s / kind.connectors;
+    s = happen(layout, seed, "clients without service: TCP, all at once, accepts paced", &kind);
     claim("paced accepts: refused of a client, TCP, all at once", layout->devices,
           (double)s.refused / s.clients, 0.01);
     claim("paced accepts: seconds, TCP, all at once", layout->devices, s.last, 40);
-    s = simulate(layout, seed, 1, 1, constants.connect_tls_us, constants.accepts_per_s);
-    print(layout, "one connector drained", &s);
+}
+
+/* After an outage of everything but the database: nobody is in memory. */
+static void everybody_back(const struct layout *layout, uint64_t seed)
+{
+    struct kind kind = {.clients = (uint32_t)layout->cell_devices,
+                        .connectors = layout->connectors,
+                        .spread_s = constants.jitter_s,
+                        .handshake_us = constants.connect_tls_us,
+                        .accepts_per_s = constants.accepts_per_s,
+                        .postgres_us = constants.load_us + constants.connect_postgres_us};
+    struct storm s =
+        happen(layout, seed, "clients without service: everybody comes back, TLS", &kind);
+
+    claim("everybody comes back: seconds, TLS", layout->devices, s.last, 120);
+}
+
+void storm_check(const struct layout *layout, uint64_t seed)
+{
+    struct kind drained = {.clients = (uint32_t)(layout->cell_devices / layout->connectors),
+                           .connectors = layout->connectors - 1,
+                           .spread_s = 1,
+                           .handshake_us = constants.connect_tls_us,
+                           .accepts_per_s = constants.accepts_per_s,
+                           .postgres_us = constants.connect_postgres_us};
+    struct storm s;
+
+    machine_killed(layout, seed);
+    everybody_back(layout, seed);
+    s = happen(layout, seed, "clients without service: one connector drained, TLS", &drained);
     claim("rolling restart: seconds a connector, TLS", layout->devices, s.last, 5);
 }
