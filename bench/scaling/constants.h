@@ -21,37 +21,35 @@
     X(connect_broker_us, 80)                                                                       \
     X(connect_postgres_us, 96)                                                                     \
     /* ./dev bench scaling --measure, "300/s, 2000 pairs": the dearest case, each alone */         \
-    X(message_connector_us, 323)                                                                   \
-    X(message_broker_us, 313)                                                                      \
+    X(message_connector_us, 270)                                                                   \
+    X(message_broker_us, 222)                                                                      \
     X(message_postgres_us, 730)                                                                    \
-    X(wal_bytes, 1340)                                                                             \
+    X(wal_bytes, 1300)                                                                             \
     /* the same, "window 16": messages that come together */                                       \
-    X(together_connector_us, 5.5)                                                                  \
-    X(together_broker_us, 3.9)                                                                     \
-    X(together_postgres_us, 21.5)                                                                  \
-    /* the same, "on the disk"; a person is users, session, subscription, push and all indexes */  \
+    X(together_postgres_us, 18.8)                                                                  \
+    /* the same, "on the disk", heaps but for indexes; a person is users, session, subscription,   \
+     * push, and the indexes of these, of device and of user_head */                               \
     X(inbox_bytes, 372)                                                                            \
-    X(inbox_index_bytes, 37)                                                                       \
+    X(inbox_index_bytes, 36)                                                                       \
     X(move_bytes, 77)                                                                              \
-    X(move_index_bytes, 58)                                                                        \
-    X(device_bytes, 187)                                                                           \
+    X(move_index_bytes, 56)                                                                        \
+    X(device_bytes, 191)                                                                           \
     X(head_bytes, 125)                                                                             \
     X(conversation_bytes, 140)                                                                     \
-    X(person_bytes, 900)                                                                           \
+    X(conversation_index_bytes, 51)                                                                \
+    X(person_bytes, 693)                                                                           \
     /* the same, "an idle link", to the broker and to the connector */                             \
-    X(link_us_per_s, 400)                                                                          \
-    X(link_connector_us, 400)                                                                      \
+    X(link_us_per_s, 612)                                                                          \
+    X(link_connector_us, 1016)                                                                     \
     /* the same, "after a start": who is looked at, and who is announced and read */               \
-    X(recover_us, 10)                                                                              \
-    X(announce_connector_us, 6)                                                                    \
-    X(announce_broker_us, 6)                                                                       \
-    X(load_us, 60)                                                                                 \
+    X(recover_us, 15)                                                                              \
+    X(announce_connector_us, 3.2)                                                                  \
+    X(announce_broker_us, 14)                                                                      \
+    X(load_us, 31)                                                                                 \
     /* broker/recover.c, broker/store_read.c: people in one look or read, and between looks */     \
     X(recover_range, 2000)                                                                         \
     X(recover_pause_ms, 20)                                                                        \
     X(read_people, 1000)                                                                           \
-    /* common/wire.h: ANNOUNCE with two names of 16 bytes, one filter, no gaps */                  \
-    X(announce_bytes, 160)                                                                         \
     /* defaults: membership.lease_ms, listen.accepts_per_s, listen.backlog, session.open_ms,       \
      * mqtt.connect_timeout_ms, retention.days, its eighth, trace.days; PostgreSQL's               \
      * checkpoint_timeout */                                                                       \

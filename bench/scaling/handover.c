@@ -13,6 +13,7 @@
 #include "bench/scaling/constants.h"
 #include "bench/scaling/parts.h"
 #include "bench/scaling/readers.h"
+#include "common/wire.h"
 
 enum { ANNOUNCE, READ };
 
@@ -25,6 +26,22 @@ struct handover {
     uint32_t items, done, takers;
 };
 
+/* Of an ANNOUNCE with names and a filter as an app has them, and nothing under way. */
+static double announce_bytes(void)
+{
+    const struct wire_announce record = {.open.user = bytes_of_string("user-12345678901"),
+                                         .open.device = bytes_of_string("phone-1234567890")};
+    const struct wire_subscription inbox = {.filter = bytes_of_string("inbox/#"), .qos = 1};
+    const struct wire_seqs none = {0};
+    struct buf frame = {0};
+    double size;
+
+    wire_put_announce(&frame, &record, &inbox, 1, &none, &none);
+    size = (double)frame.len;
+    buf_release(&frame);
+    return size;
+}
+
 static void announce(struct handover *h, const struct layout *layout)
 {
     double frame_s = constants.link_us_per_s / 2 / 1e6; /* one each way a second */
@@ -35,7 +52,7 @@ static void announce(struct handover *h, const struct layout *layout)
 
         for (uint32_t p = 0; p < pieces * h->takers; p++) {
             at += h->readers.weight * (constants.announce_connector_us / 1e6 +
-                                       constants.announce_bytes / constants.network_bytes_per_s);
+                                       announce_bytes() / constants.network_bytes_per_s);
             sim_at(&h->sim, at, ANNOUNCE, item++);
         }
     }
@@ -106,7 +123,7 @@ void handover_check(const struct layout *layout, uint64_t seed)
            "\"killed_last_s\": %.3f, \"in_place_mean_s\": %.3f, \"in_place_last_s\": %.3f, "
            "\"announced_mb\": %.3f}\n",
            layout->devices, layout->cell_devices / layout->brokers, mean, last, again_mean, again,
-           layout->cell_devices / layout->brokers * constants.announce_bytes / 1e6);
+           layout->cell_devices / layout->brokers * announce_bytes() / 1e6);
     claim("people of a killed broker that are never served", layout->devices, last < 0, 0);
     claim("seconds until all people of a killed broker are served", layout->devices, last, 10);
     claim("seconds until all people are served that restart in place", layout->devices, again, 45);

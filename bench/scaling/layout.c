@@ -32,7 +32,8 @@ static double disk_bytes(double devices)
                (inbox * (constants.retention_days + constants.partition_days) +
                 moves * (constants.trace_days + 1)) +
            devices * (constants.person_bytes + constants.device_bytes + constants.head_bytes +
-                      constants.conversations * constants.conversation_bytes);
+                      constants.conversations *
+                          (constants.conversation_bytes + constants.conversation_index_bytes));
 }
 
 /* One range of people, and the pause after it. */

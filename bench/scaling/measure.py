@@ -149,6 +149,20 @@ def measure_messages():
         stack.destroy()
 
 
+def measure_spread():
+    """The dearest messages with several brokers, where sender and recipient are seldom one's."""
+    stack = Stack(connectors=2)
+    try:
+        stack.up()
+        for index in range(1, BROKERS):
+            stack.start("broker", index)
+        time.sleep(SETTLE_S)
+        return message_cost(stack, "spread", f"300/s, 2000 pairs, {BROKERS} brokers", 10,
+                            clients=4000, rate=300)
+    finally:
+        stack.destroy()
+
+
 # --- links ---
 
 def anonymous(pid):
@@ -288,4 +302,4 @@ def move(stack):
 
 
 def measure():
-    return {**measure_messages(), "links": measure_links(), "handover": measure_handover()}
+    return {**measure_messages(), "spread": measure_spread(), "links": measure_links(), "handover": measure_handover()}

@@ -200,6 +200,11 @@ static void everybody_back(const struct layout *layout, uint64_t seed)
     struct storm s =
         happen(layout, seed, "clients without service: everybody comes back, TLS", &kind);
 
+    /* Else refusals, which cost as much as service, take over, and it does not end. */
+    claim("everybody comes back: let in a second, of what is served", layout->devices,
+          kind.connectors * fmin(kind.accepts_per_s, 1e6 / kind.handshake_us) /
+              (fmin(layout->brokers, constants.postgres_processors) * 1e6 / kind.postgres_us),
+          1);
     claim("everybody comes back: seconds, TLS", layout->devices, s.last, 120);
 }
 
