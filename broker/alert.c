@@ -4,6 +4,7 @@
 #include "broker/inbox.h"
 #include "broker/session.h"
 #include "broker/store.h"
+#include "broker/unread.h"
 
 #include "common/auto.h"
 #include <stdlib.h>
@@ -168,7 +169,8 @@ void alert_run(struct broker *broker, struct device *device)
         alert->again = true;
         return;
     }
-    if (nothing_to_do(broker, device) || !(alert = alert_of(broker, device)))
+    if (nothing_to_do(broker, device) || !unread_fresh(broker, device->user) ||
+        !(alert = alert_of(broker, device)))
         return;
     alert->running = true;
     do {

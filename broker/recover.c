@@ -122,12 +122,12 @@ void recover_loaded(struct broker *broker, struct user *user)
         return;
     user->settling = true;
     user_pin(broker, user);
-    TAILQ_INSERT_TAIL(&recover->settling, user, link);
+    TAILQ_INSERT_TAIL(&recover->settling, user, settling_link);
 }
 
 void recover_forget(struct broker *broker, struct user *user)
 {
-    TAILQ_REMOVE(&broker->recover->settling, user, link);
+    TAILQ_REMOVE(&broker->recover->settling, user, settling_link);
     user->settling = false;
 }
 

@@ -142,6 +142,9 @@ void store_fetch(struct broker *broker, struct feed *feed);
  * done(broker, user) for each, which takes it out of list. The people are pinned. One list. */
 void store_read_cursors(struct broker *broker, struct user_list *list,
                         void (*done)(struct broker *broker, struct user *user));
+/* Counts the person's unread messages again (a ready user of ours with a number); then
+ * unread_recount_done. */
+void store_recount(struct broker *broker, struct user *user);
 /* Finds a message by its MID; unread_looked_up follows. Takes lookup. */
 void store_lookup(struct broker *broker, struct lookup *lookup);
 /* Loads the people with a user_no in (after, upto] who have a device with something to alert (with

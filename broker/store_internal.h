@@ -21,7 +21,7 @@ enum late_part {
     LATE_TRACE,
     LATE_PARTS
 };
-#define STORE_LATE_COLUMNS 25 /* of all of them */
+#define STORE_LATE_COLUMNS 26 /* of all of them */
 
 /* People pinned until the commit, one a row. */
 struct late_users {
@@ -85,6 +85,8 @@ struct store {
     } * fetches; /* under way, by ordinal */
     uint32_t fetch_count;
     struct lookup_list lookup_queue, lookups; /* waiting; under way */
+    struct user_list recount_queue, recounts; /* waiting; under way */
+    bool recounted;                           /* these were answered */
     struct recovery {
         uint64_t after, upto;
         bool any_device, due;
@@ -176,6 +178,11 @@ MUST_CHECK int lookups_send(struct store *store);
 /* What got no answer is asked for again. */
 void lookups_again(struct store *store);
 void lookups_fini(struct store *store);
+
+/* Unread counts made again: sends what waits (there is some); acts on what came. */
+MUST_CHECK int recounts_send(struct store *store);
+void recounts_finish(struct store *store);
+void recounts_leave(struct store *store);
 
 /* Cursors that are read once more: sends; acts on what came. */
 MUST_CHECK int recheck_send(struct store *store);

@@ -27,7 +27,7 @@
 enum { CURSOR_USER, CURSOR_DEVICE, CURSOR_ACKED, CURSOR_SENT, CURSOR_ALERTED, CURSOR_COLUMNS };
 enum { MOVE_USER, MOVE_DEVICE, MOVE_FROM, MOVE_TO, MOVE_STEP, MOVE_COLUMNS };
 enum { UNREAD_USER, UNREAD_GROUP, UNREAD_OTHER, UNREAD_READ, UNREAD_COUNT, UNREAD_COLUMNS };
-enum { HEAD_USER, HEAD_COUNTED, HEAD_COLUMNS };
+enum { HEAD_USER, HEAD_COUNTED, HEAD_UNTIL, HEAD_COLUMNS };
 enum {
     TRACE_USER,
     TRACE_DEVICE,
@@ -219,7 +219,7 @@ static void begin(struct columns *c)
     for (int i = 0; i < UNREAD_COLUMNS; i++)
         pg_array_begin(&c->unread[i], unread[i]);
     for (int i = 0; i < HEAD_COLUMNS; i++)
-        pg_array_begin(&c->head[i], PG_INT8);
+        pg_array_begin(&c->head[i], i == HEAD_UNTIL ? PG_TIMESTAMPTZ : PG_INT8);
     for (int i = 0; i < TRACE_COLUMNS; i++)
         pg_array_begin(&c->trace[i], trace[i]);
 }
@@ -261,6 +261,10 @@ static void take_counts(struct store *store, struct batch *batch, struct columns
     store->uncounted_count--;
     pg_array_int8(&c->head[HEAD_USER], (int64_t)user->no);
     pg_array_int8(&c->head[HEAD_COUNTED], (int64_t)user->last_seq);
+    if (user->counts_end_s != 0)
+        pg_array_time(&c->head[HEAD_UNTIL], (uint64_t)user->counts_end_s * 1000);
+    else
+        pg_array_null(&c->head[HEAD_UNTIL]);
     batch->late_heads.list[batch->late_heads.count++] = user;
 }
 

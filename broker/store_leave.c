@@ -181,6 +181,7 @@ void store_people_leave(struct broker *broker, bool numbers, struct parked_list 
     }
     ops_leave(broker, &store->behind);
     lookups_leave(store);
+    recounts_leave(store);
     if (numbers)
         write_cursors(store, columns);
     else

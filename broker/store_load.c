@@ -39,6 +39,7 @@ static void on_users(void *arg, const PGresult *result)
         user->no = (uint64_t)pg_get_int8(result, row, LOAD_USER_NO);
         user->last_seq = (uint64_t)pg_get_int8(result, row, LOAD_USER_LAST_SEQ);
         user->max_acked = (uint64_t)pg_get_int8(result, row, LOAD_USER_MAX_ACKED);
+        user->counts_end_s = (uint32_t)(pg_get_time(result, row, LOAD_USER_COUNTED_UNTIL) / 1000);
         if (user->foreign || user->found || pg_get_bool(result, row, LOAD_USER_MADE) ||
             store->found_count == LOAD_MAX)
             continue;
@@ -172,8 +173,10 @@ static void on_unread(void *arg, const PGresult *result)
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_READ),
                                    (uint64_t)pg_get_int8(result, row, LOAD_UNREAD_COUNT)))
             user->load_failed = true;
-        if (user && pg_get_bool(result, row, LOAD_UNREAD_SINCE))
+        if (user && pg_get_bool(result, row, LOAD_UNREAD_SINCE)) {
             user->counted_since = true;
+            unread_ends(user, pg_get_time(result, row, LOAD_UNREAD_END));
+        }
     }
 }
 
@@ -184,7 +187,7 @@ bool loads_found(const struct store *store)
 
 int loads_send_found(struct store *store)
 {
-    struct pg_array *numbers = &store->columns[0];
+    struct pg_array *numbers = &store->columns[0], *days = &store->columns[1];
     int r;
 
     pg_array_begin(numbers, PG_INT8);
@@ -193,9 +196,11 @@ int loads_send_found(struct store *store)
     r = store_query(store->reader, SQL_LOAD_DEVICES, numbers, 1, on_devices, store);
     if (r == 0)
         r = store_query(store->reader, SQL_LOAD_SESSIONS, numbers, 1, on_sessions, store);
-    if (r == 0)
-        r = store_query(store->reader, SQL_LOAD_UNREAD, numbers, 1, on_unread, store);
-    return r;
+    if (r < 0)
+        return r;
+    pg_array_begin(days, PG_INT4);
+    pg_array_int4(days, (int32_t)store->broker->options.retention_days);
+    return store_query(store->reader, SQL_LOAD_UNREAD, numbers, 2, on_unread, store);
 }
 
 void loads_end_found(struct store *store)

@@ -252,6 +252,7 @@ static void on_read_end(void *arg, bool ok)
     finish_fetches(store);
     lookups_again(store);
     recheck_finish(store);
+    recounts_finish(store);
     if (store->recovery.done && !store->recovery.due) {
         void (*done)(struct broker *, uint64_t) = store->recovery.done;
 
@@ -277,6 +278,8 @@ void reads_init(struct store *store)
     STAILQ_INIT(&store->fetch_queue);
     STAILQ_INIT(&store->lookup_queue);
     STAILQ_INIT(&store->lookups);
+    TAILQ_INIT(&store->recount_queue);
+    TAILQ_INIT(&store->recounts);
     timer_init(&store->read_timer, on_read_timer);
 }
 
@@ -308,7 +311,8 @@ void reads_ready(struct store *store)
 static bool something_to_read(const struct store *store)
 {
     return !TAILQ_EMPTY(&store->load_queue) || !STAILQ_EMPTY(&store->fetch_queue) ||
-           !STAILQ_EMPTY(&store->lookup_queue) || store->recovery.due || store->recheck.due;
+           !STAILQ_EMPTY(&store->lookup_queue) || !TAILQ_EMPTY(&store->recount_queue) ||
+           store->recovery.due || store->recheck.due;
 }
 
 bool reads_wait(const struct store *store)
@@ -332,6 +336,8 @@ void reads_run(struct store *store)
         r = send_fetches(store);
     if (r == 0 && !STAILQ_EMPTY(&store->lookup_queue))
         r = lookups_send(store);
+    if (r == 0 && !TAILQ_EMPTY(&store->recount_queue))
+        r = recounts_send(store);
     if (r == 0 && store->recovery.due)
         r = send_recovery(store);
     if (r == 0 && store->recheck.due)

@@ -41,7 +41,7 @@ static void on_cursors(void *arg, const PGresult *result)
         struct device *device;
 
         for (; user && place < pg_get_int8(result, row, RECHECK_ORD); place++)
-            user = TAILQ_NEXT(user, link);
+            user = TAILQ_NEXT(user, settling_link);
         if (!user)
             return;
         TAILQ_FOREACH(device, &user->devices, link)
@@ -62,7 +62,7 @@ int recheck_send(struct store *store)
     store->recheck.asked = 0;
     store->recheck.answered = false;
     pg_array_begin(users, PG_INT8);
-    TAILQ_FOREACH(user, store->recheck.list, link)
+    TAILQ_FOREACH(user, store->recheck.list, settling_link)
     {
         if (store->recheck.asked == RECHECK_MAX)
             break;

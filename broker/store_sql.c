@@ -9,6 +9,11 @@
     "(b.sent_at > now() - " days "::int4 * interval '1 day' OR b.flags & 2 <> 0)"                  \
     " AND (b.expires_at IS NULL OR b.expires_at > now())"
 
+/* Its end, as retention_end_ms. */
+#define SQL_END(days)                                                                              \
+    "CASE WHEN b.flags & 2 <> 0 THEN b.expires_at"                                                 \
+    " ELSE least(b.expires_at, b.sent_at + " days "::int4 * interval '1 day') END"
+
 const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = {"begin", "BEGIN", 0},
 
@@ -220,12 +225,13 @@ const struct pg_statement sql_writer[SQL_WRITER_COUNT] = {
          " unread = excluded.unread",
          5},
 
-    /* $1 user_no $2 counted_seq, arrays. */
+    /* $1 user_no $2 counted_seq $3 counted_until or null, arrays. */
     [SQL_COUNTED] = {"counted",
-                     "INSERT INTO user_head (user_no, counted_seq)"
-                     " SELECT * FROM unnest($1::int8[], $2::int8[])"
-                     " ON CONFLICT (user_no) DO UPDATE SET counted_seq = excluded.counted_seq",
-                     2},
+                     "INSERT INTO user_head (user_no, counted_seq, counted_until)"
+                     " SELECT * FROM unnest($1::int8[], $2::int8[], $3::timestamptz[])"
+                     " ON CONFLICT (user_no) DO UPDATE SET counted_seq = excluded.counted_seq,"
+                     " counted_until = excluded.counted_until",
+                     3},
 
     /* $1 user_no $2 device_no $3 seq $4 at $5 step $6 outcome $7 reason $8 took_ms, arrays. */
     [SQL_TRACE] = {"trace",
@@ -303,12 +309,12 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          "  ORDER BY user_id COLLATE \"C\" ON CONFLICT DO NOTHING"
          "  RETURNING user_no, user_id)"
          " SELECT f.user_id, f.user_no, greatest(h.seq, i.seq, 0)::int8,"
-         "  coalesce(h.max_acked, 0)::int8, false FROM old f"
-         " LEFT JOIN LATERAL (SELECT greatest(x.last_seq, x.counted_seq) AS seq, x.max_acked"
-         "  FROM user_head x WHERE x.user_no = f.user_no LIMIT 1) h ON true"
+         "  coalesce(h.max_acked, 0)::int8, h.counted_until, false FROM old f"
+         " LEFT JOIN LATERAL (SELECT greatest(x.last_seq, x.counted_seq) AS seq, x.max_acked,"
+         "  x.counted_until FROM user_head x WHERE x.user_no = f.user_no LIMIT 1) h ON true"
          " LEFT JOIN LATERAL (SELECT b.seq FROM inbox b WHERE b.user_no = f.user_no"
          "  AND b.seq > coalesce(h.seq, 0) ORDER BY b.seq DESC LIMIT 1) i ON true"
-         " UNION ALL SELECT user_id, user_no, 0::int8, 0::int8, true FROM made",
+         " UNION ALL SELECT user_id, user_no, 0::int8, 0::int8, NULL::timestamptz, true FROM made",
          2},
 
     /* $1 user_no, array; rows have its ordinal. */
@@ -330,21 +336,44 @@ const struct pg_statement sql_reader[SQL_READER_COUNT] = {
          " LEFT JOIN subscription t ON t.user_no = s.user_no AND t.device_id = s.device_id",
          1},
 
-    /* As SQL_LOAD_DEVICES. What is unread as last written, and what came since (and is not
-     * written). */
+    /* $1 user_no $2 days of retention, arrays; rows have the ordinal. What is unread as last
+     * written, and what came since (and is not written), with the end of the first that ends. */
     [SQL_LOAD_UNREAD] =
         {"load_unread",
          "WITH wanted AS MATERIALIZED"
          "  (SELECT * FROM unnest($1::int8[]) WITH ORDINALITY AS r(user_no, ord))"
-         " SELECT w.ord, c.is_group, c.conversation, c.read_seq, c.unread, false FROM wanted w"
+         " SELECT w.ord, c.is_group, c.conversation, c.read_seq, c.unread, false,"
+         "  NULL::timestamptz FROM wanted w"
          " JOIN conversation c ON c.user_no = w.user_no AND c.unread > 0"
          " UNION ALL"
-         " SELECT w.ord, b.kind = 2, b.conversation, 0::int8, b.n, true FROM wanted w"
+         " SELECT w.ord, b.kind = 2, b.conversation, 0::int8, b.n, true, b.ends FROM wanted w"
          " LEFT JOIN user_head h ON h.user_no = w.user_no"
-         " CROSS JOIN LATERAL (SELECT i.kind, i.conversation, count(*) AS n FROM inbox i"
-         "  WHERE i.user_no = w.user_no AND i.seq > coalesce(h.counted_seq, 0)"
-         "  AND i.kind IN (1, 2) GROUP BY i.kind, i.conversation) b",
-         1},
+         " CROSS JOIN LATERAL (SELECT b.kind, b.conversation, count(*) AS n,"
+         "  min(" SQL_END(
+             "($2::int4[])[1]") ") AS ends FROM inbox b"
+                                "  WHERE b.user_no = w.user_no AND b.seq > coalesce(h.counted_seq, "
+                                "0)"
+                                "  AND b.kind IN (1, 2) GROUP BY b.kind, b.conversation) b",
+         2},
+
+    /* $1 user_no $2 up to this seq $3 days of retention, arrays. A row a conversation with messages
+     * that are unread and can still be delivered. */
+    [SQL_RECOUNT] =
+        {"recount",
+         "SELECT r.ord, n.is_group, n.conversation, n.read_seq, n.n, n.ends"
+         " FROM unnest($1::int8[], $2::int8[]) WITH ORDINALITY AS r(user_no, upto, ord)"
+         " CROSS JOIN LATERAL (SELECT b.kind = 2 AS is_group, b.conversation,"
+         "  coalesce(c.read_seq, 0) AS read_seq, count(*) AS n,"
+         "  min(" SQL_END(
+             "($3::int4[])[1]") ") AS ends"
+                                "  FROM inbox b LEFT JOIN conversation c ON c.user_no = b.user_no"
+                                "   AND c.is_group = (b.kind = 2) AND c.conversation = "
+                                "b.conversation"
+                                "  WHERE b.user_no = r.user_no AND b.seq <= r.upto AND b.kind IN "
+                                "(1, 2)"
+                                "   AND b.seq > coalesce(c.read_seq, 0) AND " SQL_KEPT(
+                                    "($3::int4[])[1]") "  GROUP BY 1, 2, 3) n ORDER BY r.ord",
+         3},
 
     /* $1 user_no $2 mid $3 its time $4 conversation or 0 $5 is_group $6 last seq to count, arrays.
      * A row each, in order: the message's seq (0 = none), and how many of that conversation came

@@ -5,6 +5,7 @@
 #include "broker/broker.h"
 #include "broker/bus.h"
 #include "broker/device.h"
+#include "broker/retention.h"
 #include "broker/store.h"
 #include "broker/trace.h"
 #include "common/auto.h"
@@ -21,6 +22,9 @@ enum {
     TOPIC_INVALID = 0x90,
     QUOTA_EXCEEDED = 0x97
 };
+
+/* A person who is sent many messages that live for seconds is not counted with each of them. */
+#define RECOUNT_S 60u
 
 struct key {
     uint64_t no;
@@ -74,7 +78,9 @@ void unread_count(struct broker *broker, struct user *user, const struct message
     if (!c)
         return; /* out of memory: counted_seq stays behind, the next load counts it */
     c->unread++;
+    c->since++;
     user->unread++;
+    unread_ends(user, retention_end_ms(broker, message));
     store_unread_moved(broker, c);
 }
 
@@ -127,6 +133,91 @@ static void write_node(struct hash_node *node, void *arg)
 void unread_write_again(struct broker *broker, struct user *user)
 {
     hash_each(&user->conversations, write_node, broker);
+}
+
+/* --- what has ended --- */
+
+bool unread_fresh(struct broker *broker, struct user *user)
+{
+    if (user->counts_end_s == 0 || user->counts_end_s > retention_now_ms(broker) / 1000 ||
+        !store_ready(broker->store))
+        return true; /* without a database a badge that is too high is better than no alert */
+    if (!user->recounting) {
+        user->recounting = true;
+        store_recount(broker, user);
+    }
+    return false;
+}
+
+static void begin_node(struct hash_node *node, void *arg)
+{
+    struct conversation *c = CONTAINER_OF(node, struct conversation, node);
+
+    (void)arg;
+    c->since = 0;
+    c->read = false;
+}
+
+void unread_recount_begins(struct user *user)
+{
+    hash_each(&user->conversations, begin_node, NULL);
+}
+
+static void answered_node(struct hash_node *node, void *arg)
+{
+    struct conversation *c = CONTAINER_OF(node, struct conversation, node);
+
+    (void)arg;
+    c->before = c->unread;
+    if (!c->read)
+        c->unread = c->since;
+}
+
+void unread_recount_answered(struct user *user)
+{
+    hash_each(&user->conversations, answered_node, NULL);
+    user->counts_end_s = UINT32_MAX;
+}
+
+/* A me/read that is not written yet has counted better. */
+void unread_recounted(struct user *user, bool is_group, uint64_t no, uint64_t read_seq,
+                      uint64_t unread, uint64_t end_ms)
+{
+    struct conversation *c = get(user, is_group, no);
+
+    unread_ends(user, end_ms);
+    if (!c || c->read)
+        return;
+    if (c->read_seq > read_seq) {
+        c->unread = c->before;
+        return;
+    }
+    c->read_seq = read_seq;
+    c->unread += unread;
+}
+
+static void sum_node(struct hash_node *node, void *arg)
+{
+    *(uint64_t *)arg += CONTAINER_OF(node, struct conversation, node)->unread;
+}
+
+void unread_recount_done(struct broker *broker, struct user *user, bool answered)
+{
+    uint32_t later_s = (uint32_t)(retention_now_ms(broker) / 1000) + RECOUNT_S;
+    struct device *device;
+
+    user->recounting = false;
+    if (answered) {
+        user->unread = 0;
+        hash_each(&user->conversations, sum_node, &user->unread);
+        unread_write_again(broker, user);
+    }
+    if (user->unread == 0)
+        user->counts_end_s = 0;
+    else if (user->counts_end_s < later_s || user->counts_end_s == UINT32_MAX)
+        user->counts_end_s = later_s;
+    TAILQ_FOREACH(device, &user->devices, link)
+    alert_run(broker, device);
 }
 
 /* --- me/read, me/shown --- */
@@ -247,7 +338,10 @@ static void was_read(struct broker *broker, struct lookup *lookup, uint64_t seq,
     lookup->user->unread -= c->unread;
     c->read_seq = seq;
     c->unread = later + came_since;
+    c->read = true;
     lookup->user->unread += c->unread;
+    if (lookup->user->unread == 0)
+        lookup->user->counts_end_s = 0;
     store_unread_moved(broker, c);
     TAILQ_FOREACH(device, &lookup->user->devices, link)
     alert_seen(broker, device, seq);

@@ -2,7 +2,8 @@
  *
  * Held in memory for people who are in memory, moved by each message and by me/read, written with
  * the cursors. user->counted_seq says up to where the database has counted, so that what a crash
- * has not written is counted again at the next load. Loop thread. */
+ * has not written is counted again at the next load. What ends stays counted until the badge is
+ * wanted: then, once a minute at most, the inbox is asked (docs/adr/0022). Loop thread. */
 #ifndef BECKON_BROKER_UNREAD_H
 #define BECKON_BROKER_UNREAD_H
 
@@ -18,8 +19,10 @@ struct conversation {
     uint64_t no; /* of the other person or the group */
     uint64_t read_seq;
     uint64_t unread;
+    uint64_t since, before; /* while it is recounted: what came since, what was counted before */
     bool is_group;
     bool dirty;
+    bool read; /* while it is recounted: me/read has counted it */
 };
 
 /* A message was committed. */
@@ -27,6 +30,25 @@ void unread_count(struct broker *broker, struct user *user, const struct message
 /* A row of the database. False when out of memory. */
 bool unread_loaded(struct user *user, bool is_group, uint64_t no, uint64_t read_seq,
                    uint64_t unread);
+/* Something that is counted ends then. */
+static inline void unread_ends(struct user *user, uint64_t end_ms)
+{
+    uint64_t end_s = end_ms / 1000 + 1;
+
+    if (user->counts_end_s == 0 || end_s < user->counts_end_s)
+        user->counts_end_s = (uint32_t)(end_s < UINT32_MAX ? end_s : UINT32_MAX);
+}
+/* The badge counts nothing that is over, or not for longer than a minute; else false, and all
+ * devices of the person are alerted again when it does. */
+bool unread_fresh(struct broker *broker, struct user *user);
+/* For the store: asks; the counts begin at what came since; a conversation's row (end_ms: of the
+ * first that ends); all rows are in, or none. */
+void unread_recount_begins(struct user *user);
+void unread_recount_answered(struct user *user);
+void unread_recounted(struct user *user, bool is_group, uint64_t no, uint64_t read_seq,
+                      uint64_t unread, uint64_t end_ms);
+void unread_recount_done(struct broker *broker, struct user *user, bool answered);
+
 /* Unread messages of the person, all conversations. */
 static inline uint64_t unread_badge(const struct user *user)
 {

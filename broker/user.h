@@ -48,23 +48,26 @@ struct user {
     struct hash_node node;
     enum user_state state;
     uint32_t pins; /* sessions, puts, parked work, Wills, device writes: not forgotten while > 0 */
-    bool idle;     /* in the idle list */
-    bool foreign;  /* another broker's: only the number is known, there are no devices */
-    bool leaving;  /* about to be forgotten: users_mark_leaving */
-    bool settling; /* recover.c: gained a moment ago, nothing is pushed yet */
-    bool touched;  /* in the list of users whose devices are to be pumped this turn */
-    bool numbered; /* gets a row if there is none */
-    bool counted_since;     /* while it loads: of unread counts some are not written */
-    bool counts_refused;    /* by the database, for good: unread counts are not written */
-    bool found;             /* store_load.c: its rows are being read */
-    bool load_failed;       /* out of memory for some row: asked for again */
-    uint16_t op_statement;  /* store_plan.c, while it plans; else 0 */
-    uint64_t no;            /* 0: not known yet, or a stranger */
-    uint64_t last_seq;      /* committed */
-    uint64_t max_acked;     /* newest that any device ever acknowledged */
-    uint64_t batch;         /* the batch `assigned` belongs to */
-    uint64_t assigned;      /* last sequence given in that batch */
-    TAILQ_ENTRY(user) link; /* load queue, idle list, or those who settle (they have a number) */
+    bool idle : 1; /* in the idle list */
+    bool foreign : 1;        /* another broker's: only the number is known, there are no devices */
+    bool leaving : 1;        /* about to be forgotten: users_mark_leaving */
+    bool settling : 1;       /* recover.c: gained a moment ago, nothing is pushed yet */
+    bool touched : 1;        /* in the list of users whose devices are to be pumped this turn */
+    bool numbered : 1;       /* gets a row if there is none */
+    bool recounting : 1;     /* unread.h: a recount was asked for */
+    bool counted_since : 1;  /* while it loads: of unread counts some are not written */
+    bool counts_refused : 1; /* by the database, for good: unread counts are not written */
+    bool found : 1;          /* store_load.c: its rows are being read */
+    bool load_failed : 1;    /* out of memory for some row: asked for again */
+    uint16_t op_statement;   /* store_plan.c, while it plans; else 0 */
+    uint32_t counts_end_s;   /* Unix time: the first that is counted as unread ends; 0 = none is */
+    uint64_t no;             /* 0: not known yet, or a stranger */
+    uint64_t last_seq;       /* committed */
+    uint64_t max_acked;      /* newest that any device ever acknowledged */
+    uint64_t batch;          /* the batch `assigned` belongs to */
+    uint64_t assigned;       /* last sequence given in that batch */
+    TAILQ_ENTRY(user) link;  /* load queue, idle list, or store_recount.c */
+    TAILQ_ENTRY(user) settling_link;
     STAILQ_ENTRY(user) touched_link;
     TAILQ_HEAD(device_list, device) devices;
     struct tail tail;

@@ -1,6 +1,7 @@
 """Retention: messages end by age alone, partitions come and go, sequences stay. The clocks of the whole
 stack are moved (support/moved_clock.py); nothing else is different from production."""
 import contextlib
+import json
 import signal
 import struct
 
@@ -11,7 +12,7 @@ from support import packets as p
 from support.clients import Clients
 from support.http import Door
 from support.moved_clock import MovedStack
-from support.pushes import Apns, register, state
+from support.pushes import Apns, mid_of, register, state
 from support.stack import ExtraConnector
 from support.waiting import let_pass, wait_until
 
@@ -213,6 +214,44 @@ def test_a_time_to_live_is_held_against_the_databases_clock(moved, clients, who,
     phone = back(clients, bob)
     send(alice, bob, b"new")
     assert phone.payloads() == [b"new"]
+
+
+def badge(clients, sender, user):
+    """What a phone in the background is told with one message more, less that one."""
+    phone = clients.peer(user, "badge")
+    state(phone, "background")
+    phone.subscribe()
+    send(sender, user, b"one more")
+    mid = mid_in_database(clients.stack, user)
+    while True:   # older ones, which it has not acknowledged, may come first
+        note = phone.receive()[0]
+        if mid_of(note) == mid:
+            phone.disconnect()
+            return json.loads(note.payload)["aps"]["badge"] - 1
+
+
+def test_a_badge_does_not_count_what_is_over(moved, clients, who, alice):
+    """Messages that ended by their own time to live, then by the retention time, then with their
+    partition; in memory and after a restart. Nobody else's counts are touched."""
+    bob, carol = who("bob"), who("carol")
+    phone = clients.subscriber(bob)
+    send(alice, bob, b"1", b"2")
+    for payload in (b"3", b"4", b"5"):
+        assert alice.publish(f"to/u/{bob}", payload, props=[(2, 3600)]) == 0
+    phone.receive(5)
+    assert badge(clients, alice, bob) == 5     # 6 with that one
+    moved.move(1)
+    assert badge(clients, alice, bob) == 3     # 1, 2 and the one more of before
+    moved.move(RETENTION_DAYS - 0.5)
+    send(clients.peer(carol), bob, b"6")
+    assert badge(clients, alice, bob) == 2     # 6, and the one more of a day later
+    restart(moved)
+    moved.move(0.6)
+    assert badge(clients, alice, bob) == 2     # 6, and the newest one more
+    moved.move(45)
+    moved.clean_up()
+    restart(moved)
+    assert badge(clients, alice, bob) == 0
 
 
 # --- clocks that are wrong --------------------------------------------------------------------------

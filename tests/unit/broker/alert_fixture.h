@@ -128,6 +128,14 @@ void trace_add(struct broker *b, const struct device *d, uint64_t seq, const cha
     snprintf(last_outcome, sizeof(last_outcome), "%s", outcome);
     snprintf(last_reason, sizeof(last_reason), "%s", reason);
 }
+static bool badge_is_stale; /* a recount is under way */
+
+bool unread_fresh(struct broker *b, struct user *u)
+{
+    (void)b, (void)u;
+    return !badge_is_stale;
+}
+
 bool unread_was_read(const struct user *u, const struct message *message)
 {
     (void)u;

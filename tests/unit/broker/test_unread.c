@@ -36,7 +36,8 @@ static unsigned asked_count, moved, forgotten, parked, traced;
 static struct store_op *op;
 static uint64_t answered_token, seen_seq, shown_seq;
 static uint8_t answer;
-static bool no_memory;
+static unsigned recounts, alerts;
+static bool no_memory, no_database;
 static const struct mid mid = {{0x01, 0x8f}};
 
 /* --- fakes --- */
@@ -90,6 +91,26 @@ void store_unread_moved(struct broker *b, struct conversation *c)
     (void)b;
     c->dirty = true;
     moved++;
+}
+
+bool store_ready(const struct store *store)
+{
+    (void)store;
+    return !no_database;
+}
+
+void store_recount(struct broker *b, struct user *user)
+{
+    (void)b;
+    ck_assert_ptr_eq(user, bob);
+    recounts++;
+}
+
+void alert_run(struct broker *b, struct device *d)
+{
+    (void)b;
+    ck_assert_ptr_eq(d, phone);
+    alerts++;
 }
 
 void store_forget_unread(struct broker *b, struct user *user)
@@ -175,6 +196,9 @@ static void set_up(void)
     phone->no = 7;
     phone->user = bob;
     TAILQ_INSERT_TAIL(&bob->devices, phone, link);
+    broker = (struct broker){.loop = loop_create(), .options.retention_days = 30};
+    recounts = alerts = 0;
+    no_database = false;
     asked_count = moved = forgotten = parked = traced = 0;
     answered_token = seen_seq = shown_seq = 0;
     op = NULL;
@@ -187,6 +211,7 @@ static void tear_down(void)
     ck_assert_uint_eq(bob->pins, 0);
     ck_assert_uint_eq(alice->pins, 0);
     unread_forget_user(&broker, bob);
+    loop_destroy(broker.loop);
     free(phone);
     free(bob);
     free(alice);
@@ -197,6 +222,19 @@ static void came(uint8_t kind, uint64_t conversation)
 {
     struct message message = {
         .kind = kind, .conversation_no = conversation, .seq = ++bob->last_seq};
+
+    unread_count(&broker, bob, &message);
+}
+
+/* One that ends so much from now; 0: with the retention time. */
+static void came_for(uint64_t conversation, int64_t ms)
+{
+    uint64_t now_ms = loop_wall_ms(broker.loop);
+    struct message message = {.kind = WIRE_BODY_USER,
+                              .conversation_no = conversation,
+                              .sent_at_ms = now_ms - 60000,
+                              .expires_at_ms = ms ? now_ms + (uint64_t)ms : 0,
+                              .seq = ++bob->last_seq};
 
     unread_count(&broker, bob, &message);
 }
@@ -374,6 +412,85 @@ START_TEST(a_reading_that_is_not_written_is_not_acknowledged)
 }
 END_TEST
 
+START_TEST(a_badge_is_counted_again_when_something_has_ended)
+{
+    uint64_t later_ms = loop_wall_ms(broker.loop) + 3600 * 1000;
+
+    came_for(ALICE_NO, 0);
+    came_for(CAROL_NO, 3600 * 1000);
+    ck_assert(unread_fresh(&broker, bob));
+    came_for(ALICE_NO, -2000);
+    ck_assert(!unread_fresh(&broker, bob));
+    ck_assert(!unread_fresh(&broker, bob));
+    ck_assert_uint_eq(recounts, 1);
+    unread_recount_begins(bob);
+    came_for(CAROL_NO, 0);
+    unread_recount_answered(bob);
+    unread_recounted(bob, false, ALICE_NO, 0, 1, later_ms + 1);
+    unread_recounted(bob, false, CAROL_NO, 0, 1, later_ms);
+    moved = 0;
+    unread_recount_done(&broker, bob, true);
+    ck_assert_uint_eq(unread_badge(bob), 3); /* one of them came meanwhile */
+    ck_assert_uint_eq(bob->counts_end_s, later_ms / 1000 + 1);
+    ck_assert_uint_eq(moved, 2);
+    ck_assert_uint_eq(alerts, 1);
+    ck_assert(unread_fresh(&broker, bob));
+}
+END_TEST
+
+START_TEST(conversations_of_which_nothing_is_left_are_not_counted)
+{
+    came_for(ALICE_NO, -2000);
+    came_for(CAROL_NO, -2000);
+    ck_assert(!unread_fresh(&broker, bob));
+    unread_recount_begins(bob);
+    unread_recount_answered(bob);
+    unread_recount_done(&broker, bob, true);
+    ck_assert_uint_eq(unread_badge(bob), 0);
+    ck_assert_uint_eq(bob->counts_end_s, 0);
+}
+END_TEST
+
+/* The database has heard of a reading later than this. */
+START_TEST(a_reading_is_newer_than_the_recount)
+{
+    for (int i = 0; i < 4; i++)
+        came_for(ALICE_NO, 0);
+    came_for(CAROL_NO, -2000);
+    ck_assert(!unread_fresh(&broker, bob));
+    unread_recount_begins(bob);
+    read_of(WIRE_TO_USER, "alice");
+    found(3, 1);
+    written();
+    unread_recount_answered(bob);
+    unread_recounted(bob, false, ALICE_NO, 0, 4, UINT64_MAX - 1);
+    unread_recount_done(&broker, bob, true);
+    ck_assert_uint_eq(unread_badge(bob), 1);
+}
+END_TEST
+
+START_TEST(a_recount_that_fails_changes_nothing_and_waits_a_minute)
+{
+    came_for(ALICE_NO, -2000);
+    ck_assert(!unread_fresh(&broker, bob));
+    unread_recount_begins(bob);
+    unread_recount_done(&broker, bob, false);
+    ck_assert_uint_eq(unread_badge(bob), 1);
+    ck_assert_uint_eq(alerts, 1);
+    ck_assert(unread_fresh(&broker, bob));
+    ck_assert_uint_gt(bob->counts_end_s, loop_wall_ms(broker.loop) / 1000 + 50);
+}
+END_TEST
+
+START_TEST(without_a_database_nobody_waits_for_a_badge)
+{
+    came_for(ALICE_NO, -2000);
+    no_database = true;
+    ck_assert(unread_fresh(&broker, bob));
+    ck_assert_uint_eq(recounts, 0);
+}
+END_TEST
+
 START_TEST(a_message_that_is_not_there_reads_nothing)
 {
     came(WIRE_BODY_USER, ALICE_NO);
@@ -508,6 +625,11 @@ int main(void)
     tcase_add_test(tcase, what_comes_while_it_is_looked_up_counts);
     tcase_add_test(tcase, reading_never_goes_back);
     tcase_add_test(tcase, a_reading_that_is_not_written_is_not_acknowledged);
+    tcase_add_test(tcase, a_badge_is_counted_again_when_something_has_ended);
+    tcase_add_test(tcase, conversations_of_which_nothing_is_left_are_not_counted);
+    tcase_add_test(tcase, a_reading_is_newer_than_the_recount);
+    tcase_add_test(tcase, a_recount_that_fails_changes_nothing_and_waits_a_minute);
+    tcase_add_test(tcase, without_a_database_nobody_waits_for_a_badge);
     tcase_add_test(tcase, a_message_that_is_not_there_reads_nothing);
     tcase_add_test(tcase, two_readings_at_once);
     tcase_add_test(tcase, groups_and_bad_names_are_refused);
