@@ -12,6 +12,7 @@
 #include "broker/ownership.h"
 #include "broker/store.h"
 #include "common/auto.h"
+#include "common/link/link.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -189,6 +190,19 @@ static void lose_doomed(struct bus *bus)
     }
 }
 
+/* There is something to send, and all of it is little. */
+static bool little_to_send(const struct bus *bus)
+{
+    const struct peer *peer;
+
+    TAILQ_FOREACH(peer, &bus->out, out_link)
+    {
+        if (peer->out.len >= LINK_FRAME_WORTH)
+            return false;
+    }
+    return !TAILQ_EMPTY(&bus->out);
+}
+
 /* End of the turn. A peer that is lost while flushing may put records into frames of others that
  * were flushed already: they are in the list again and go out in the next turn, which the posted
  * retry timer guarantees. */
@@ -199,7 +213,7 @@ static void on_turn(void *arg)
 
     if (bus->doomed)
         lose_doomed(bus);
-    if (TAILQ_EMPTY(&bus->out) || loop_more(bus->broker->loop))
+    if (little_to_send(bus) && loop_more(bus->broker->loop))
         return;
     for (peer = TAILQ_FIRST(&bus->out); peer; peer = next) {
         next = TAILQ_NEXT(peer, out_link);

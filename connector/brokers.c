@@ -345,13 +345,19 @@ void brokers_set_keys(struct brokers *brokers, const struct link_keys *keys, boo
     }
 }
 
-static bool something_to_send(const struct brokers *brokers)
+/* There is something to send, and all of it is little. */
+static bool little_to_send(const struct brokers *brokers)
 {
+    bool any = false;
+
     for (unsigned i = 0; i < BROKER_SLOTS; i++) {
-        if (broker_is_sending(brokers->slots[i]))
-            return true;
+        if (!broker_is_sending(brokers->slots[i]))
+            continue;
+        if (link_frame_bytes(brokers->slots[i]->link) >= LINK_FRAME_WORTH)
+            return false;
+        any = true;
     }
-    return false;
+    return any;
 }
 
 /* A frame costs three threads a wake-up: what is about to come goes with it. */
@@ -359,7 +365,7 @@ static void on_turn_end(void *arg)
 {
     struct brokers *brokers = arg;
 
-    if (something_to_send(brokers) && loop_more(brokers->connector->loop))
+    if (little_to_send(brokers) && loop_more(brokers->connector->loop))
         return;
     for (unsigned i = 0; i < BROKER_SLOTS; i++) {
         if (brokers->slots[i] != NULL && brokers->slots[i]->link != NULL)

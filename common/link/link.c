@@ -242,6 +242,11 @@ bool link_is_sending(const struct link *link)
     return link->state == LINK_UP && link->frame.len > 0 && !link->blocked;
 }
 
+size_t link_frame_bytes(const struct link *link)
+{
+    return link->frame.len;
+}
+
 bool link_congested(const struct link *link)
 {
     return link->blocked && (!STAILQ_EMPTY(&link->full) || link->frame.len >= FRAME_BYTES);

@@ -80,6 +80,10 @@ void link_set_keys(struct link *link, const struct link_keys *keys);
 struct buf *link_frame(struct link *link);
 /* A frame goes at the end of this turn: one record more in it costs next to nothing. */
 bool link_is_sending(const struct link *link);
+/* A frame of so many bytes is worth the wake-ups that it costs, and does not wait for more. */
+#define LINK_FRAME_WORTH 16384
+/* How large it is by now. */
+size_t link_frame_bytes(const struct link *link);
 /* True when the link takes no more and much is waiting: the moment to stop reading from clients. */
 bool link_congested(const struct link *link);
 

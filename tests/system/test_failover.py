@@ -170,8 +170,9 @@ def test_cancelled_wait(replicated_stack, replicas, two, then):
     count = "SELECT count(*) FROM inbox JOIN users USING (user_no) WHERE user_id = %s"
 
     def cancel():
+        # of the batch alone: each new connection waits for the standby as well, before it is used
         replicas.primary.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
-                             " WHERE wait_event = 'SyncRep'")
+                             " WHERE wait_event = 'SyncRep' AND query = 'COMMIT'")
         return replicas.primary.beckon(count, receiver.user) == [(2,)]
 
     wait_until(cancel, "it can be seen")

@@ -397,7 +397,10 @@ def test_two_that_do_it_at_once(moved):
         for _ in range(40):
             for connection in connections:
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SELECT {call}")
+                    try:
+                        cursor.execute(f"SELECT {call}")
+                    except psycopg2.errors.LockNotAvailable:
+                        continue   # the broker's own janitor is at it
                     made.append(cursor.fetchone()[0])
     for connection in connections:
         connection.close()

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LEASE_MS 1500
+#define LEASE_MS 3000
 #define DEADLINE_MS 20000
 
 /* One broker, and what its membership told. */
