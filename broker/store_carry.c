@@ -6,7 +6,7 @@
  * the database has never heard of: if they were given again, a message would be taken for one that
  * its device has acknowledged. Method: before anything is forgotten, the last sequence of each
  * person in memory and the cursors of their devices are written, by name, so that they can only
- * rise; who is missing is made again. Cost: some 20 us a person or device, once. Messages that are
+ * rise; who is missing is made again. Cost: a row a person and a device, once. Messages that are
  * gone stay gone; they are holes, which cursors pass. */
 #include "broker/ownership.h"
 #include "broker/sqlstate.h"

@@ -6,7 +6,7 @@
 #include "common/auto.h"
 #include "common/log.h"
 
-/* People in one statement: some 2 us for each message that a person has in the inbox. */
+/* People in one statement: few, for each may have a whole inbox to be counted. */
 #define RECOUNT_MAX 16
 
 void store_recount(struct broker *broker, struct user *user)

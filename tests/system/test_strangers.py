@@ -5,7 +5,26 @@ import psycopg2
 import pytest
 
 from support import packets as p
+from support.clients import Clients
+from support.stack import Stack
 from support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def patient_stack(request):
+    """Its clients may wait for the broker longer than a busy machine takes for a test."""
+    stack = Stack(sets=["connector:session.open_ms=60000"])
+    try:
+        yield stack.up()
+    finally:
+        stack.destroy(keep=getattr(request.session, "beckon_failed", False))
+
+
+@pytest.fixture
+def patient_clients(patient_stack):
+    made = Clients(patient_stack)
+    yield made
+    made.close()
 
 
 @contextlib.contextmanager
@@ -100,42 +119,42 @@ def ask_for_session(clients, user, device, version):
 
 
 @pytest.mark.parametrize("waits", ["under way", "to be written"])
-def test_while_the_first_kept_session_waits(clients, stack, who, version, waits):
+def test_while_the_first_kept_session_waits(patient_clients, patient_stack, who, version, waits):
     """It is one transaction with the person's row. Its client goes meanwhile, another device of theirs
     comes, and somebody sends: each is done in its turn."""
     bob = who("bob")
-    sender = clients.peer(who("alice"), version=version, connector=0)
-    with writes_held(stack) as waiting:
+    sender = patient_clients.peer(who("alice"), version=version, connector=0)
+    with writes_held(patient_stack) as waiting:
         if waits == "to be written":
-            ask_for_session(clients, who("dave"), "phone", version)
+            ask_for_session(patient_clients, who("dave"), "phone", version)
             wait_until(waiting, "a batch waits")
-        phone = ask_for_session(clients, bob, "phone", version)
+        phone = ask_for_session(patient_clients, bob, "phone", version)
         wait_until(waiting, "a batch waits")
         # Who has a CONNACK came behind all that on the same link, and was answered by a read.
-        clients.peer(who("carol"), version=version, connector=0)
+        patient_clients.peer(who("carol"), version=version, connector=0)
         phone.cut()
-        tablet = ask_for_session(clients, bob, "tablet", version)
+        tablet = ask_for_session(patient_clients, bob, "tablet", version)
         sent = sender.post(f"to/u/{bob}", b"m")
-        clients.peer(who("carol"), version=version, connector=0)
+        patient_clients.peer(who("carol"), version=version, connector=0)
     assert tablet.take(p.CONNACK).reason == 0
     assert sender.take(p.PUBACK, pid=sent).reason == 0
-    wait_until(lambda: ends(stack, bob) == {"phone": True, "tablet": False}, "the end is written")
-    assert rows(stack, bob) == [0]
-    assert clients.persistent(bob, version=version).connack.session_present
+    wait_until(lambda: ends(patient_stack, bob) == {"phone": True, "tablet": False}, "the end is written")
+    assert rows(patient_stack, bob) == [0]
+    assert patient_clients.persistent(bob, version=version).connack.session_present
 
 
-def test_two_first_sessions_of_a_device(clients, stack, who, version):
+def test_two_first_sessions_of_a_device(patient_clients, patient_stack, who, version):
     """A newer connection of the same device takes over while the first session is written."""
     bob = who("bob")
-    with writes_held(stack) as waiting:
-        older = ask_for_session(clients, bob, "phone", version)
+    with writes_held(patient_stack) as waiting:
+        older = ask_for_session(patient_clients, bob, "phone", version)
         wait_until(waiting, "a batch waits")
-        newer = ask_for_session(clients, bob, "phone", version)
-        clients.peer(who("carol"), version=version, connector=0)
+        newer = ask_for_session(patient_clients, bob, "phone", version)
+        patient_clients.peer(who("carol"), version=version, connector=0)
     assert newer.take(p.CONNACK).reason == 0
     older.end()
     assert newer.alive()
-    assert ends(stack, bob) == {"phone": False}
+    assert ends(patient_stack, bob) == {"phone": False}
 
 
 @pytest.mark.parametrize("qos", [1, 0])
