@@ -121,22 +121,13 @@ static void unqueue(struct bus *bus, struct peer *peer)
     }
 }
 
-static const char *kind_name(const struct peer *peer)
-{
-    static const char *const names[] = {[WIRE_PEER_CONNECTOR] = "connector",
-                                        [WIRE_PEER_BROKER] = "broker",
-                                        [WIRE_PEER_PROBE] = "probe"};
-
-    return names[peer->kind];
-}
-
 static void lose_peer(struct bus *bus, struct peer *peer, const char *why)
 {
     struct log_subject s = peer_log(peer);
 
     /* a peer without clients harms nobody by going: a health check, a connector that ended well */
     log_line(TAILQ_EMPTY(&peer->sessions) ? LOG_INFO : LOG_WARNING, &s, "lost the %s: %s",
-             kind_name(peer), why);
+             peer_kind_name(peer), why);
     bus->broker->metrics.links_lost++;
     sessions_lose_all(bus->broker, peer);
     unqueue(bus, peer);
@@ -317,7 +308,7 @@ static struct peer *hello(struct bus *bus, struct bytes routing_id, const char *
     peer->kind = record->kind;
     held_fini(&peer->held); /* came over the old link */
     s = peer_log(peer);
-    log_info(&s, "%s linked", kind_name(peer));
+    log_info(&s, "%s linked", peer_kind_name(peer));
     welcome(bus, peer);
     return peer;
 }

@@ -80,6 +80,8 @@ void bus_published_as(struct broker *broker, uint64_t peer_id, uint64_t token,
                       const struct mid *stored);
 void bus_kick(struct broker *broker, struct peer *peer, uint64_t conn, uint8_t reason);
 
+/* "connector", "broker" or "probe", for logs. */
+const char *peer_kind_name(const struct peer *peer);
 struct log_subject peer_log(const struct peer *peer);
 
 #endif

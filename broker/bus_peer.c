@@ -112,6 +112,15 @@ static size_t describe(const void *object, char *buf, size_t size)
     return peer->key[0] != '\0' ? log_kv(buf, size, len, "key", peer->key_name) : len;
 }
 
+const char *peer_kind_name(const struct peer *peer)
+{
+    static const char *const names[] = {[WIRE_PEER_CONNECTOR] = "connector",
+                                        [WIRE_PEER_BROKER] = "broker",
+                                        [WIRE_PEER_PROBE] = "probe"};
+
+    return names[peer->kind];
+}
+
 struct log_subject peer_log(const struct peer *peer)
 {
     return (struct log_subject){.describe = describe, .object = peer};
