@@ -79,6 +79,22 @@ START_TEST(push_none_needs_nothing_else)
 }
 END_TEST
 
+/* What "none" is not asked for is not handed on either, however long: found by fuzz_me_request. */
+START_TEST(push_none_hands_nothing_on)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"provider\": \"none\", \"token\": \"zz\", \"topic\": \"%0*d\", "
+             "\"environment\": \"%0*d\"}",
+             300, 0, 300, 0);
+    push_taken(text);
+    ck_assert_uint_eq(push.push_token.len, 0);
+    ck_assert_uint_eq(push.topic.len, 0);
+    ck_assert_uint_eq(push.environment.len, 0);
+}
+END_TEST
+
 START_TEST(push_that_is_no_object)
 {
     static const char wrong[] = "the payload is not a JSON object";
@@ -286,6 +302,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, push_of_the_guide);
     tcase_add_test(tcase, push_none_needs_nothing_else);
+    tcase_add_test(tcase, push_none_hands_nothing_on);
     tcase_add_test(tcase, push_that_is_no_object);
     tcase_add_test(tcase, push_members);
     tcase_add_test(tcase, push_tokens_of_apple);
