@@ -350,6 +350,8 @@ static bool little_to_send(const struct brokers *brokers)
 {
     bool any = false;
 
+    if (brokers->hurry)
+        return false;
     for (unsigned i = 0; i < BROKER_SLOTS; i++) {
         if (!broker_is_sending(brokers->slots[i]))
             continue;
@@ -367,6 +369,7 @@ static void on_turn_end(void *arg)
 
     if (little_to_send(brokers) && loop_more(brokers->connector->loop))
         return;
+    brokers->hurry = false;
     for (unsigned i = 0; i < BROKER_SLOTS; i++) {
         if (brokers->slots[i] != NULL && brokers->slots[i]->link != NULL)
             link_flush(brokers->slots[i]->link);

@@ -58,6 +58,7 @@ struct brokers {
     struct broker *slots[BROKER_SLOTS];
     uint8_t slot_of[MEMBERS_MAX];        /* by place in the view */
     struct broker *seeds[ENDPOINTS_MAX]; /* while nothing is linked */
+    bool hurry; /* a session has ended: its client may open the next one elsewhere at once */
     SLIST_HEAD(, broker) leaving;
     struct loop_task sweep; /* frees them */
     struct timer remake;    /* makes what links could not be made */

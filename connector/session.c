@@ -185,8 +185,10 @@ void session_end(struct conn *c, uint8_t mqtt_reason, bool will_due, bool tell_b
     if (conn_is_open(c))
         keep_ended(c);
     frame = conn_frame(c);
-    if (frame != NULL)
-        wire_put_close(frame, &close);
+    if (frame == NULL)
+        return;
+    wire_put_close(frame, &close);
+    c->connector->brokers->hurry = true;
 }
 
 static struct wire_progress progress_of(const struct inflight *inflight, uint64_t *room,
