@@ -313,29 +313,43 @@ static uint8_t check(const struct wire_publish *publish)
     return publish->kind == WIRE_TO_USER && name_is_user(publish->to) ? SUCCESS : TOPIC_INVALID;
 }
 
+/* 1: sender and recipient are there. 0: the record waits for one of them. ERR_NO_MEMORY. */
+static int both_ready(struct broker *broker, uint64_t peer, const struct wire_publish *publish,
+                      struct bytes raw, struct user **ret_sender, struct user **ret_to)
+{
+    struct user *sender = users_get(broker, publish->from), *to;
+    int r;
+
+    if (sender && user_must_park(sender))
+        return user_park(broker, sender, peer, raw);
+    if (!sender || !(to = users_get(broker, publish->to)))
+        return ERR_NO_MEMORY;
+    if (user_must_park(to)) {
+        user_pin(broker, sender);
+        r = user_park(broker, to, peer, raw);
+        user_unpin(broker, sender);
+        return r;
+    }
+    *ret_sender = sender;
+    *ret_to = to;
+    return 1;
+}
+
 void publish_on_record(struct broker *broker, uint64_t peer, const struct wire_publish *publish,
                        struct bytes raw)
 {
     uint8_t reason = check(publish);
-    struct user *sender, *to = NULL;
+    struct user *sender, *to;
     struct message *same;
-    int r = 0;
+    int r;
 
     if (reason != SUCCESS) {
         broker->metrics.refused++;
         answer(broker, peer, publish->token, publish->conn == 0, reason);
         return;
     }
-    sender = users_get(broker, publish->from);
-    if (sender && user_must_park(sender)) {
-        r = user_park(broker, sender, peer, raw);
-    } else if (!sender || !(to = users_get(broker, publish->to))) {
-        r = ERR_NO_MEMORY;
-    } else if (user_must_park(to)) {
-        user_pin(broker, sender);
-        r = user_park(broker, to, peer, raw);
-        user_unpin(broker, sender);
-    } else {
+    r = both_ready(broker, peer, publish, raw, &sender, &to);
+    if (r > 0) {
         broker->metrics.publishes++;
         broker->metrics.publishes_resent += publish->resend;
         same = being_committed(broker->publishes, publish, to);
@@ -352,24 +366,16 @@ void publish_on_copy(struct broker *broker, uint64_t peer, const struct wire_pub
                      struct bytes raw)
 {
     uint8_t reason = check(publish);
-    struct user *sender, *to = NULL;
+    struct user *sender, *to;
     struct message *same;
-    int r = 0;
+    int r;
 
     if (reason != SUCCESS) {
         bus_published(broker, peer, publish->token, reason);
         return;
     }
-    sender = users_get(broker, publish->from);
-    if (sender && user_must_park(sender)) {
-        r = user_park(broker, sender, peer, raw);
-    } else if (!sender || !(to = users_get(broker, publish->to))) {
-        r = ERR_NO_MEMORY;
-    } else if (user_must_park(to)) {
-        user_pin(broker, sender);
-        r = user_park(broker, to, peer, raw);
-        user_unpin(broker, sender);
-    } else {
+    r = both_ready(broker, peer, publish, raw, &sender, &to);
+    if (r > 0) {
         broker->metrics.copies++;
         same = being_committed(broker->publishes, publish, sender);
         r = same ? follow(broker, same, peer, raw) : store_copy(broker, peer, publish, sender, to);
